@@ -1,0 +1,167 @@
+"""Intents: what agents ask for. Rows of one table, whoever asks and whatever venue is meant.
+
+An intent is a tuple of ten columns, built by the functions below. Each entry is one integer or an
+array of them, so that an individual and a cohort speak the same language:
+
+    limit_order(venue, account, BUY, size_lots, limit_ticks)        one order
+    limit_order(venue, accounts, sides, sizes, limits)              an order for each row
+
+`stack` turns what the agents returned into one array of dtype `INTENT` (ten int64, one row each).
+What `size`, `limit` and `order` count depends on the action and is said at each function. `bundle`
+is 0, or a number shared by consecutive intents of one account that must all succeed or all fail.
+`tip_atoms` is what the sender pays a chain's block builder to come first; exchanges ignore it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUY = 1
+SELL = -1
+
+PLACE, CANCEL, CANCEL_ALL = 1, 2, 3
+SWAP_EXACT_IN, SWAP_EXACT_OUT, ADD_LIQUIDITY, REMOVE_LIQUIDITY = 4, 5, 6, 7
+DEPOSIT, WITHDRAW = 8, 9
+
+GOOD_TILL_CANCEL = 0
+IMMEDIATE_OR_CANCEL = 1
+POST_ONLY = 2
+MARKET = 4
+REDUCE_ONLY = 8
+
+FIELDS = (
+    "action",
+    "venue",
+    "account",
+    "side",
+    "size",
+    "limit",
+    "order",
+    "flags",
+    "bundle",
+    "tip_atoms",
+)
+INTENT = np.dtype([(field, np.int64) for field in FIELDS])
+
+Column = Any
+"""One integer, or an int64 array with an entry for each account."""
+Intent = tuple[Column, ...]
+
+
+def limit_order(
+    venue: int,
+    account: Column,
+    side: Column,
+    size_lots: Column,
+    limit_ticks: Column,
+    flags: Column = GOOD_TILL_CANCEL,
+) -> Intent:
+    """Buy or sell up to `size_lots` at `limit_ticks` or better; the rest stays in the book."""
+    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0)
+
+
+def market_order(
+    venue: int, account: Column, side: Column, size_lots: Column, flags: Column = 0
+) -> Intent:
+    """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped."""
+    return (
+        PLACE,
+        venue,
+        account,
+        side,
+        size_lots,
+        0,
+        0,
+        MARKET | IMMEDIATE_OR_CANCEL | flags,
+        0,
+        0,
+    )
+
+
+def cancel(venue: int, account: Column, order: Column) -> Intent:
+    """Take one resting order out of the book."""
+    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0)
+
+
+def cancel_all(venue: int, account: Column) -> Intent:
+    """Take all resting orders of the account out of the book."""
+    return (CANCEL_ALL, venue, account, 0, 0, 0, 0, 0, 0, 0)
+
+
+def swap_exact_in(
+    venue: int,
+    account: Column,
+    side: Column,
+    input_atoms: Column,
+    minimum_output_atoms: Column = 0,
+) -> Intent:
+    """BUY pays exactly `input_atoms` of quote for base, SELL pays base for quote."""
+    return (SWAP_EXACT_IN, venue, account, side, input_atoms, minimum_output_atoms, 0, 0, 0, 0)
+
+
+def swap_exact_out(
+    venue: int, account: Column, side: Column, output_atoms: Column, maximum_input_atoms: Column
+) -> Intent:
+    """BUY receives exactly `output_atoms` of base, SELL of quote, for at most the given input."""
+    return (SWAP_EXACT_OUT, venue, account, side, output_atoms, maximum_input_atoms, 0, 0, 0, 0)
+
+
+def add_liquidity(
+    venue: int, account: Column, maximum_base_atoms: Column, maximum_quote_atoms: Column
+) -> Intent:
+    """Deposit base and quote in the pool's ratio, up to both maxima, for shares."""
+    return (ADD_LIQUIDITY, venue, account, 0, maximum_base_atoms, maximum_quote_atoms, 0, 0, 0, 0)
+
+
+def remove_liquidity(venue: int, account: Column, shares_atoms: Column) -> Intent:
+    """Give shares back for the same part of both reserves."""
+    return (REMOVE_LIQUIDITY, venue, account, 0, shares_atoms, 0, 0, 0, 0, 0)
+
+
+def deposit(venue: int, account: Column, collateral_atoms: Column) -> Intent:
+    """Turn collateral of the account into margin at a derivatives venue."""
+    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, 0, 0, 0, 0)
+
+
+def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
+    """Turn free margin back into collateral."""
+    return (WITHDRAW, venue, account, 0, margin_atoms, 0, 0, 0, 0, 0)
+
+
+def bundle(intents: Iterable[Intent], key: int = 1) -> list[Intent]:
+    """Tie intents of one account together: on a chain all of them succeed, or none."""
+    return [(*intent[:8], key, *intent[9:]) for intent in intents]
+
+
+def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
+    """Offer the block builder `tip_atoms` of the chain's fee asset."""
+    return (*intent[:9], tip_atoms)
+
+
+def _rows_of(intent: Intent) -> NDArray[np.int64]:
+    columns = np.broadcast_arrays(*intent)
+    return np.stack(columns, axis=-1).astype(np.int64, copy=False).reshape(-1, len(FIELDS))
+
+
+def stack(intents: Iterable[Intent]) -> NDArray[np.void]:
+    """All intents as one array of dtype INTENT, in the order given.
+
+    Rows of individuals are gathered in one flat list first: making an array of each would cost
+    more than matching the order.
+    """
+    parts: list[NDArray[np.int64]] = []
+    flat: list[int] = []
+    for intent in intents:
+        if type(intent[2]) is int:
+            flat.extend(intent)
+        else:
+            if flat:
+                parts.append(np.array(flat, np.int64).reshape(-1, len(FIELDS)))
+                flat = []
+            parts.append(_rows_of(intent))
+    if flat or not parts:
+        parts.append(np.array(flat, np.int64).reshape(-1, len(FIELDS)))
+    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return np.ascontiguousarray(rows).view(INTENT).reshape(-1)

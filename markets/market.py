@@ -1,0 +1,207 @@
+"""The market: the ledger, the domains and their venues, driven beat by beat.
+
+Agents never touch a venue. They read the `View` that `observe` gives and return intents; `execute`
+hands them to the domains, each of which orders its own by its rule and runs them venue by venue. A
+bundle is run as a trial: unless every row succeeds, the ledger rows and the venues it touched
+go back to where they were. After `liquidate`, `check` proves conservation or raises.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.assets import Asset
+from markets.domains import Chain, Domain, sequence, transactions
+from markets.errors import ConfigError
+from markets.intents import INTENT
+from markets.ledger import Ledger
+from markets.outcomes import FLOW, Code, Flows, Reason, flows
+from markets.venue import Moment, Venue
+
+Randomness = Mapping[str, np.random.Generator]
+"""A generator for each domain, by name."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What agents see: the moment, every venue's view by name, and the ledger, read-only.
+
+    Valid during the step in which it was made.
+    """
+
+    moment: Moment
+    venues: Mapping[str, Any]
+    balances: NDArray[np.int64]
+
+    def __getitem__(self, venue: str) -> Any:
+        return self.venues[venue]
+
+
+class Market:
+    """All mechanisms of one run."""
+
+    def __init__(self, domains: Sequence[Domain], venues: Sequence[Venue]) -> None:
+        self.domains = {domain.name: domain for domain in domains}
+        self.venues = {venue.name: venue for venue in venues}
+        _require_unique("domains", domains, self.domains)
+        _require_unique("venues", venues, self.venues)
+        self.ledger = Ledger(_assets(venues))
+        self.latency_seconds = np.zeros(1)
+        self._pending = {name: np.zeros(0, INTENT) for name in self.domains}
+        self._gas_flows: list[Flows] = []
+        self._builders: dict[str, int] = {}
+        for domain in domains:
+            if isinstance(domain, Chain):
+                if domain.fee_asset not in self.ledger.column:
+                    raise ConfigError(f"{domain.name}.fee_asset", f"no asset {domain.fee_asset}")
+                self._builders[domain.name] = int(self.open_accounts(domain.name, domain.name)[0])
+        for index, venue in enumerate(venues):
+            if venue.domain not in self.domains:
+                raise ConfigError(f"{venue.name}.domain", f"no domain {venue.domain}")
+            venue.index = index
+            venue.open(self)
+        self._domain_of_venue = np.array([list(self.domains).index(v.domain) for v in venues])
+
+    def open_accounts(
+        self, owner: str, domain: str, count: int = 1, latency_seconds: float = 0.0
+    ) -> NDArray[np.int64]:
+        """Open accounts for an agent or a venue in one domain; returns their ledger rows."""
+        if domain not in self.domains:
+            raise ConfigError(f"{owner}.domain", f"no domain {domain}")
+        rows = self.ledger.open(owner, domain, count)
+        latency = np.zeros(len(self.ledger.owner))
+        latency[: len(self.latency_seconds)] = self.latency_seconds
+        latency[rows] = latency_seconds
+        self.latency_seconds = latency
+        return rows
+
+    def begin(self) -> None:
+        """Close the set-up: from here on only venues move money."""
+        for venue in self.venues.values():
+            venue.begin()
+        self._balances_view = self.ledger.balances.view()
+        self._balances_view.flags.writeable = False
+
+    def accrue(self, moment: Moment) -> None:
+        """Let funding, interest and expiries fall due."""
+        for venue in self.venues.values():
+            venue.accrue(moment)
+
+    def observe(self, moment: Moment) -> View:
+        """Everything that agents may look at in this step."""
+        views = {name: venue.observe(moment) for name, venue in self.venues.items()}
+        return View(moment, views, self._balances_view)
+
+    def execute(self, intents: NDArray[np.void], moment: Moment, randomness: Randomness) -> int:
+        """Sequence and execute the step's intents; returns how many were executed."""
+        executed = 0
+        placed = self._domain_of_venue[intents["venue"]]
+        for number, (name, domain) in enumerate(self.domains.items()):
+            own = intents[placed == number]
+            if len(self._pending[name]):
+                own = np.concatenate([self._pending[name], own])
+            if not domain.executes(moment.seconds, moment.step_seconds):
+                self._pending[name] = own
+                continue
+            self._pending[name] = own[:0]
+            batch = sequence(own, domain.ordering, self.latency_seconds, randomness[name])
+            if isinstance(domain, Chain):
+                batch = self._charge_gas(domain, batch)
+            self._run(batch, moment)
+            executed += len(batch)
+        return executed
+
+    def _run(self, batch: NDArray[np.void], moment: Moment) -> None:
+        """Hand runs of rows to their venues; a bundle is a run of its own."""
+        if not len(batch):
+            return
+        bundled = batch["bundle"] != 0
+        cut = (batch["venue"][1:] != batch["venue"][:-1]) & ~(bundled[1:] & bundled[:-1])
+        if bundled.any():
+            edge = (np.diff(transactions(batch)) > 0) & (bundled[1:] | bundled[:-1])
+            cut = (cut | edge) & ~(np.diff(transactions(batch)) == 0)
+        starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(batch)]
+        venues = list(self.venues.values())
+        for first, last in zip(starts[:-1], starts[1:], strict=True):
+            rows = batch[first:last]
+            if rows["bundle"][0]:
+                self._run_bundle(rows, venues, moment)
+            else:
+                venues[rows["venue"][0]].execute(rows, moment)
+
+    def _run_bundle(
+        self, rows: NDArray[np.void], venues: Sequence[Venue], moment: Moment
+    ) -> NDArray[np.int64]:
+        """All rows or none, within one domain."""
+        touched = [venues[index] for index in dict.fromkeys(rows["venue"].tolist())]
+        codes = np.full(len(rows), Code.BUNDLE_FAILED, np.int64)
+        if not all(venue.atomic for venue in touched):
+            return codes
+        accounts = np.concatenate([rows["account"][:1], *(venue.accounts for venue in touched)])
+        balances = self.ledger.balances[accounts]
+        states = [venue.snapshot() for venue in touched]
+        for row in range(len(rows)):
+            code = venues[rows["venue"][row]].execute(rows[row : row + 1], moment)
+            if code[0] <= 0:
+                self.ledger.balances[accounts] = balances
+                for venue, state in zip(touched, states, strict=True):
+                    venue.restore(state)
+                return codes
+            codes[row] = code[0]
+        return codes
+
+    def _charge_gas(self, chain: Chain, batch: NDArray[np.void]) -> NDArray[np.void]:
+        """Take base fee and tip of each transaction, in order; drop those who cannot pay."""
+        column = self.ledger.column[chain.fee_asset]
+        fee_atoms = self.ledger.assets[column].to_atoms(chain.gas_fee)
+        if not len(batch) or not (fee_atoms or batch["tip_atoms"].any()):
+            return batch
+        number = transactions(batch)
+        first = np.concatenate(([0], np.flatnonzero(np.diff(number)) + 1))
+        due = fee_atoms + np.maximum(batch["tip_atoms"][first], 0)
+        payers = batch["account"][first]
+        balances = self.ledger.balances
+        paid = np.zeros(len(first), np.bool_)
+        for transaction, (payer, atoms) in enumerate(zip(payers, due, strict=True)):
+            if balances[payer, column] >= atoms:
+                balances[payer, column] -= atoms
+                balances[self._builders[chain.name], column] += atoms
+                paid[transaction] = True
+        gas = flows(payers[paid], self._builders[chain.name], column, due[paid], Reason.GAS)
+        self._gas_flows.append(gas)
+        return batch[paid[number]]
+
+    def liquidate(self, moment: Moment) -> None:
+        """Close unsafe positions at every venue."""
+        for venue in self.venues.values():
+            venue.liquidate(moment)
+
+    def check(self) -> None:
+        """Raise BrokenInvariant unless ledger and venues agree and nothing was made or lost."""
+        self.ledger.check()
+        for venue in self.venues.values():
+            venue.check()
+
+    def drain_gas_flows(self) -> Flows:
+        """Gas paid since the last call."""
+        gas = np.concatenate(self._gas_flows) if self._gas_flows else np.zeros(0, FLOW)
+        self._gas_flows.clear()
+        return gas
+
+
+def _assets(venues: Sequence[Venue]) -> list[Asset]:
+    """Every asset that some venue carries, once, in the order of the venues."""
+    assets: dict[str, Asset] = {}
+    for venue in venues:
+        for asset in venue.columns():
+            if assets.setdefault(asset.name, asset) != asset:
+                raise ConfigError(f"{venue.name}.{asset.name}", "differs from another venue's")
+    return list(assets.values())
+
+
+def _require_unique(field: str, listed: Sequence[Any], by_name: Mapping[str, Any]) -> None:
+    if len(listed) != len(by_name):
+        raise ConfigError(field, f"names repeat: {[item.name for item in listed]}")

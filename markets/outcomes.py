@@ -1,0 +1,108 @@
+"""What came of it: a code for each intent, a row for each fill, a row for each payment.
+
+A code below zero is a reject: nothing was moved. Every other code says how far the intent came.
+`FILL` rows are trades between two accounts. `FLOW` rows say who paid whom, in which asset and why;
+they explain postings that the ledger already holds and move nothing themselves.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Code(IntEnum):
+    """What became of an intent."""
+
+    PENDING = 0
+    RESTING = 1
+    FILLED = 2
+    PARTLY_FILLED = 3
+    UNFILLED = 4
+    CANCELLED = 5
+    DONE = 6
+    INVALID = -1
+    INSUFFICIENT_BALANCE = -2
+    INSUFFICIENT_MARGIN = -3
+    WOULD_CROSS = -4
+    UNKNOWN_ORDER = -5
+    BEYOND_LIMIT = -6
+    NO_LIQUIDITY = -7
+    OUT_OF_RANGE = -8
+    REDUCE_ONLY = -9
+    BUNDLE_FAILED = -10
+    UNPAID_GAS = -11
+
+
+class Reason(IntEnum):
+    """Why value moved."""
+
+    TRADE = 0
+    FEE = 1
+    FUNDING = 2
+    INTEREST = 3
+    LIQUIDATION = 4
+    ADL = 5
+    ARBITRAGE = 6
+    SLIPPAGE = 7
+    INSURANCE = 8
+    GAS = 9
+
+
+FILL = np.dtype(
+    [
+        ("taker", np.int64),
+        ("maker", np.int64),
+        ("maker_order", np.int64),
+        ("side", np.int64),
+        ("price_ticks", np.int64),
+        ("size_lots", np.int64),
+        ("base_atoms", np.int64),
+        ("quote_atoms", np.int64),
+        ("taker_fee_atoms", np.int64),
+        ("maker_fee_atoms", np.int64),
+        ("reason", np.int64),
+    ]
+)
+"""Accounts, the taker's side, base and quote exchanged before fees. Order books: fees in quote
+atoms, rebates below 0. Pools: `maker` is the pool, `price_ticks`, `size_lots` and `maker_order`
+are 0, and the taker's fee is part of the input."""
+
+FLOW = np.dtype(
+    [
+        ("payer", np.int64),
+        ("receiver", np.int64),
+        ("asset", np.int64),
+        ("atoms", np.int64),
+        ("reason", np.int64),
+    ]
+)
+"""Accounts, the asset's column in the ledger, and an amount in atoms that is not negative."""
+
+Fills = NDArray[np.void]
+Flows = NDArray[np.void]
+
+
+def flows(
+    payer: NDArray[np.int64] | int,
+    receiver: NDArray[np.int64] | int,
+    asset: int,
+    atoms: NDArray[np.int64],
+    reason: Reason,
+) -> Flows:
+    """Payments as FLOW rows; where the amount is negative, payer and receiver change places."""
+    rows = np.zeros(len(atoms), FLOW)
+    rows["payer"] = np.where(atoms < 0, receiver, payer)
+    rows["receiver"] = np.where(atoms < 0, payer, receiver)
+    rows["asset"] = asset
+    rows["atoms"] = np.abs(atoms)
+    rows["reason"] = reason
+    return rows[rows["atoms"] > 0]
+
+
+def fee_flows(fills: Fills, fee_account: int, asset: int) -> Flows:
+    """What takers and makers of the fills paid the venue; rebates flow the other way."""
+    sides = (("taker", "taker_fee_atoms"), ("maker", "maker_fee_atoms"))
+    return np.concatenate(
+        [flows(fills[who], fee_account, asset, fills[fee], Reason.FEE) for who, fee in sides]
+    )

@@ -1,0 +1,107 @@
+"""The venue protocol: what every mechanism answers, in the order of the nine beats.
+
+A venue lives in one domain, owns a few accounts of the ledger and nothing of its users'. It is
+told the `Moment` and never asks a clock or draws a number. Each call below is one beat:
+
+    accrue     funding, interest, expiry fall due            observe   a frozen view for the agents
+    execute    intents row by row, a code for each           liquidate unsafe positions, forced
+    check      invariants; raise BrokenInvariant             measure   figures for the step's record
+
+Fills and flows gather inside until they are drained, once a step, for the record.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.assets import Asset
+from markets.outcomes import FILL, FLOW, Fills, Flows
+
+if TYPE_CHECKING:
+    from markets.market import Market
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When it is and what the outside world says.
+
+    `seconds` since the start of the run at the beginning of the step; `reference` maps a base
+    asset's name to its price outside the model, in quote units.
+    """
+
+    step: int
+    seconds: float
+    step_seconds: float
+    reference: Mapping[str, float] = field(default_factory=dict)
+
+
+class Venue(ABC):
+    """One mechanism. Subclasses add nested frozen `Params` and take (name, domain, params)."""
+
+    name: str
+    domain: str
+    index: int = -1
+    accounts: NDArray[np.int64]
+    """Rows of the ledger that belong to the venue itself."""
+    atomic: bool = False
+    """Whether `snapshot` and `restore` work, so that the venue may be part of a bundle."""
+
+    def __init__(self) -> None:
+        self._fills: list[Fills] = []
+        self._flows: list[Flows] = []
+
+    @abstractmethod
+    def columns(self) -> tuple[Asset, ...]:
+        """The assets that the ledger must carry for this venue."""
+
+    @abstractmethod
+    def open(self, market: "Market") -> None:
+        """Take up accounts in the market's ledger, before the first step."""
+
+    def begin(self) -> None:  # noqa: B027 - most venues have nothing to begin
+        """Called once, when all accounts are open and endowed."""
+
+    def accrue(self, moment: Moment) -> None:  # noqa: B027 - spot venues owe nothing over time
+        """Settle what falls due with time."""
+
+    @abstractmethod
+    def observe(self, moment: Moment) -> Any:
+        """The venue's state as agents may see it: frozen, columnar, valid for this step."""
+
+    @abstractmethod
+    def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
+        """Carry out intents row by row and return a `Code` for each."""
+
+    def liquidate(self, moment: Moment) -> None:  # noqa: B027 - only leverage is liquidated
+        """Close unsafe positions by force."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise BrokenInvariant where the venue's own state disagrees with the ledger."""
+
+    @abstractmethod
+    def measure(self, moment: Moment) -> dict[str, float]:
+        """The step's figures, by column of the `steps` table; NaN where there is none."""
+
+    def snapshot(self) -> Any:
+        """State outside the ledger, enough for `restore`."""
+        return None
+
+    def restore(self, state: Any) -> None:  # noqa: B027 - a venue whose state is all in the ledger
+        """Go back to a snapshot."""
+
+    def drain_fills(self) -> Fills:
+        """The fills since the last call."""
+        fills = np.concatenate(self._fills) if self._fills else np.zeros(0, FILL)
+        self._fills.clear()
+        return fills
+
+    def drain_flows(self) -> Flows:
+        """The payments since the last call."""
+        flows = np.concatenate(self._flows) if self._flows else np.zeros(0, FLOW)
+        self._flows.clear()
+        return flows
