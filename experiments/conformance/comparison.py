@@ -7,7 +7,8 @@ and reals that must be near,
     |got - expected| <= rtol |expected| + atol,     error = |got - expected| / |expected|.
 
 Where the reference is zero the error is the absolute difference. A figure that is not finite, or
-that is missing, never passes. Reference figures written as decimal strings become float64 here, once.
+that is missing, never passes. Reference figures written as decimal strings become float64 here,
+once; rounding of any kind belongs to the caller.
 """
 
 import math
