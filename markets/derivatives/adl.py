@@ -1,0 +1,151 @@
+"""Auto-deleveraging (ADL): who closes against a bankrupt position, and how much.
+
+Scores, highest first, over profitable opposing positions:
+
+    BitMEX       PNL%*leverage if PNL% > 0 else PNL%/leverage, leverage = |mark|/(mark - bankrupt)
+    Binance      max(0, upnl)/max(1, wallet) * MM/(wallet + upnl)
+    Hyperliquid  (mark/entry long, entry/mark short) * notional/account value
+
+BitMEX uses signed values (linear side*q*P, inverse -side*q/P). Closing takes whole positions in
+queue order until the quantity is gone, at the bankruptcy price (BitMEX, Binance, dYdX) or the mark
+(OKX, Hyperliquid). Profit forgone against the mark equals the bad debt covered. Pro-rata lots use
+largest remainders, so every lot is placed and none is invented. Sources: venue ADL pages; Chitra,
+arXiv 2512.01112 v3 (pro-rata profit haircut); FTX liquidations page; Bybit ADL page (trigger).
+Left out: dYdX's pseudo-random walk over accounts (the venue's stream decides it).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.derivatives.contract import INVERSE, Column
+from markets.derivatives.pnl import profit
+
+
+class TriggerRule(NamedTuple):
+    """Drawdown trigger: fund balance threshold and the ratios that start and stop ADL."""
+
+    balance_threshold: float
+    trigger_ratio: float
+    stop_ratio: float
+
+
+class Trigger(NamedTuple):
+    """Verdict of the drawdown rule; the loss passed on is in the fund's asset."""
+
+    pnl_ratio: float
+    triggered: bool
+    loss_passed_on: float
+    stops: bool
+
+
+def signed_value(contract: int, side: Column, size: Column, price: Column) -> Column:
+    """Signed position value: quote for linear, coin (negative for longs) for inverse."""
+    if contract == INVERSE:
+        return -side * size / price
+    return side * size * price
+
+
+def leverage_score(
+    contract: int, side: Column, entry: Column, bankruptcy: Column, mark: Column
+) -> Column:
+    """BitMEX score of positions by entry, bankruptcy and mark price (the size cancels)."""
+    mark_value = signed_value(contract, side, 1.0, mark)
+    entry_value = signed_value(contract, side, 1.0, entry)
+    bankrupt_value = signed_value(contract, side, 1.0, bankruptcy)
+    leverage = np.abs(mark_value) / (mark_value - bankrupt_value)
+    gain = (mark_value - entry_value) / np.abs(entry_value)
+    return np.where(gain > 0.0, gain * leverage, gain / leverage)
+
+
+def margin_score(wallet: Column, profit_quote: Column, maintenance: Column) -> Column:
+    """Binance score of accounts by wallet, unrealised profit and maintenance margin (quote)."""
+    gain = np.maximum(0.0, profit_quote) / np.maximum(1.0, wallet)
+    equity = np.add(wallet, profit_quote)
+    solvent = equity > 0.0
+    return gain * np.where(solvent, maintenance / np.where(solvent, equity, 1.0), 0.0)
+
+
+def notional_score(
+    side: Column, entry: Column, mark: Column, size: Column, account_value: Column
+) -> Column:
+    """Hyperliquid score: price gain times account leverage; shorts use entry/mark."""
+    gain = np.where(np.greater(side, 0), np.divide(mark, entry), np.divide(entry, mark))
+    return gain * (size * mark) / account_value
+
+
+def queue_order(scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Row numbers from highest to lowest score; equal scores keep row order."""
+    return np.argsort(-scores, kind="stable")
+
+
+def queue_close(sizes: NDArray, quantity: float) -> NDArray:
+    """Size closed of each position, listed in queue order; lots stay integers.
+
+    What is left of `quantity` after the last position finds no counterparty.
+    """
+    before = np.cumsum(sizes) - sizes
+    return np.clip(quantity - before, 0, sizes)
+
+
+def forgone_profit(
+    contract: int, side: Column, closed: Column, close_price: Column, mark: Column
+) -> Column:
+    """Profit lost by closing at `close_price` and not at the mark, settlement asset."""
+    return profit(contract, side, closed, close_price, mark)
+
+
+def pro_rata_lots(size_lots: NDArray[np.int64], quantity_lots: int) -> NDArray[np.int64]:
+    """Lots closed of each position in proportion to size, by largest remainder.
+
+    Exact (unbounded integers); ties go to the earlier row; at most the total is closed.
+    """
+    total = int(size_lots.sum())
+    quantity = min(int(quantity_lots), total)
+    if total == 0:
+        return np.zeros_like(size_lots)
+    shares = [divmod(quantity * int(size), total) for size in size_lots]
+    closed = np.array([floor for floor, _ in shares], np.int64)
+    by_remainder = sorted(range(len(shares)), key=lambda row: -shares[row][1])
+    closed[by_remainder[: quantity - int(closed.sum())]] += 1
+    return closed
+
+
+def profit_haircut_rate(profits: NDArray[np.float64], deficit: float) -> float:
+    """Share of every positive profit that must be given up to cover the deficit, at most 1."""
+    winnings = float(np.maximum(profits, 0.0).sum())
+    if winnings <= 0.0:
+        return 1.0 if deficit > 0.0 else 0.0
+    return min(1.0, max(0.0, deficit) / winnings)
+
+
+def pro_rata_share(capacities: NDArray[np.float64], quantity: float) -> NDArray[np.float64]:
+    """Quantity spread in proportion to capacity, nobody above his own."""
+    total = float(capacities.sum())
+    if total <= 0.0:
+        return np.zeros_like(capacities)
+    return capacities * min(1.0, quantity / total)
+
+
+def largest_first_share(
+    sizes: NDArray[np.float64], quantity: float, count: int
+) -> NDArray[np.float64]:
+    """Quantity spread over the `count` largest positions only, in proportion to size."""
+    chosen = np.zeros_like(sizes)
+    largest = queue_order(sizes)[:count]
+    chosen[largest] = sizes[largest]
+    return pro_rata_share(chosen, quantity)
+
+
+def drawdown_trigger(
+    pnl_change: float, pool_max: float, pool_balance: float, rule: TriggerRule
+) -> Trigger:
+    """Bybit rule: ADL starts when the pool's fall from its 8 h peak passes the trigger ratio.
+
+    `pnl_change` is the pool's profit now minus its 8 h maximum; all in the pool's asset.
+    """
+    ratio = pnl_change / pool_max
+    drawn_down = pool_balance > rule.balance_threshold and ratio < rule.trigger_ratio
+    passed_on = max(0.0, rule.trigger_ratio - ratio) * pool_max
+    return Trigger(ratio, drawn_down or pool_balance <= 0.0, passed_on, ratio > rule.stop_ratio)
