@@ -8,6 +8,7 @@ go back to where they were. After `liquidate`, `check` proves conservation or ra
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,11 @@ class Market:
         if not len(batch):
             return
         bundled = batch["bundle"] != 0
-        cut = (batch["venue"][1:] != batch["venue"][:-1]) & ~(bundled[1:] & bundled[:-1])
-        if bundled.any():
-            edge = (np.diff(transactions(batch)) > 0) & (bundled[1:] | bundled[:-1])
-            cut = (cut | edge) & ~(np.diff(transactions(batch)) == 0)
-        starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(batch)]
+        ends = np.diff(transactions(batch)) > 0
+        apart = (batch["venue"][1:] != batch["venue"][:-1]) | bundled[1:] | bundled[:-1]
+        starts = [0, *(np.flatnonzero(ends & apart) + 1).tolist(), len(batch)]
         venues = list(self.venues.values())
-        for first, last in zip(starts[:-1], starts[1:], strict=True):
+        for first, last in pairwise(starts):
             rows = batch[first:last]
             if rows["bundle"][0]:
                 self._run_bundle(rows, venues, moment)
