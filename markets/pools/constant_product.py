@@ -5,7 +5,7 @@
 x, y: reserves of the token paid in and of the token paid out, a: input, o: output, all in one unit
 (atoms or human units; the functions are homogeneous). The whole input, fee included, joins the
 reserves, so ln sqrt(k) grows by ln((x + a)/(x + g a))/2 on a swap; summing that growth, in place of
-subtracting square roots, keeps the protocol fee exact after tiny swaps. Prices are output per input.
+subtracting square roots, keeps the protocol fee exact after tiny swaps. Prices: output per input.
 Rounding: none here. A venue floors outputs and shares and ceils inputs, in favour of the pool.
 Source: Uniswap/v2-core UniswapV2Pair.sol, v2-periphery UniswapV2Library.sol; limit prices after
 Angeris et al. 2019. Left out: integer guards of the contract, price accumulators.
