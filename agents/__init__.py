@@ -1,0 +1,1 @@
+"""Behaviour: what each kind of participant decides. Agents read views and return intents."""

@@ -79,6 +79,26 @@ class Market:
         self.latency_seconds = latency
         return rows
 
+    def endow(
+        self,
+        owner: str,
+        domain: str,
+        endowment: Mapping[str, Any],
+        count: int = 1,
+        latency_seconds: float = 0.0,
+    ) -> NDArray[np.int64]:
+        """Open accounts and give each its endowment: asset to units, one figure or one a row.
+
+        Raises ConfigError where an asset is unknown or an amount negative or too large.
+        """
+        rows = self.open_accounts(owner, domain, count, latency_seconds)
+        for name, units in endowment.items():
+            if name not in self.ledger.column:
+                raise ConfigError(f"{owner}.endowment", f"no asset {name}")
+            asset = self.ledger.assets[self.ledger.column[name]]
+            self.ledger.issue(rows, name, asset.to_atoms(units))
+        return rows
+
     def begin(self) -> None:
         """Close the set-up: from here on only venues move money."""
         for venue in self.venues.values():

@@ -87,6 +87,10 @@ class Venue(ABC):
     def measure(self, moment: Moment) -> dict[str, float]:
         """The step's figures, by column of the `steps` table; NaN where there is none."""
 
+    def asset_values(self, moment: Moment) -> dict[str, float]:
+        """What one unit of each asset that the venue itself issues is worth, in quote units."""
+        return {}
+
     def snapshot(self) -> Any:
         """State outside the ledger, enough for `restore`."""
         return None
