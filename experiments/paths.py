@@ -137,7 +137,7 @@ class Replay:
     def sample(self, steps: int, step_seconds: float, stream: np.random.Generator) -> Prices:
         """See `Process.sample`."""
         knots = self.history.seconds - self.history.seconds[0]
-        grid = np.arange(steps + 1) * step_seconds
+        grid = np.arange(steps + 1, dtype=np.float64) * step_seconds
         straight = np.interp(grid, knots, np.log(self.history.price))
         return np.exp(straight + self._bridge(grid, knots, stream))
 

@@ -1,23 +1,24 @@
 """A scenario: which venues, agents and processes, and how many steps of which length.
 
-A scenario is a module with a nested-parameter class `Params` and a function `build(params)` that
-returns a fresh `Scenario`; its docstring's first line describes it. Modules in
+A scenario is a module with a class `Params` and a function `build(params)` that returns a fresh
+`Scenario`; one that can replay a price history takes `history` as well. The first line of the
+module's docstring describes it. Modules in
 `experiments/scenarios/` are found by name, any other file by its path. Agents are listed, not
 made: the world makes them in the order of their names, so that the order of the list means nothing.
 """
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from agents.trader import Trader
 from experiments import scenarios
-from experiments.paths import Process
+from experiments.paths import History, Process
 from markets.domains import Domain
 from markets.errors import ConfigError
 from markets.params import Params
@@ -30,7 +31,7 @@ class AgentSpec:
 
     name: str
     kind: type[Trader]
-    params: Params
+    params: Trader.Params
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,14 @@ class ScenarioModule:
         params: type[Params] = self.module.Params
         return params
 
-    def build(self, params: Any) -> Scenario:
-        """A fresh scenario."""
-        scenario: Scenario = self.module.build(params)
+    def build(self, params: Params, history: History | None = None) -> Scenario:
+        """A fresh scenario, on a given price history if the scenario can replay one."""
+        if history is None:
+            scenario: Scenario = self.module.build(params)
+        elif "history" in inspect.signature(self.module.build).parameters:
+            scenario = self.module.build(params, history=history)
+        else:
+            raise ConfigError("path", f"scenario {self.name} does not replay price histories")
         return scenario
 
 

@@ -1,0 +1,193 @@
+"""The record of a run: columns that grow by whole steps, never a Python object a row.
+
+Step figures go into one float64 block (step x venue x column); fills and flows stay the arrays that
+the venues made, and become units and names once, at the end. `tables()` gives the columns declared
+in `experiments.tables`.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.tables import STEPS, TABLES, Columns
+from markets.market import Market
+from markets.outcomes import FILL, FLOW, Fills, Flows, Reason
+from markets.venue import Moment
+
+_FIGURES = [column.name for column in STEPS.columns[4:]]
+_REASONS = np.array([reason.name.lower() for reason in Reason], dtype=object)
+
+
+class Recorder:
+    """Collects what happens in a market, step by step."""
+
+    def __init__(self, market: Market, steps: int, account_steps: int, tables: Collection[str]):
+        self._market = market
+        self._tables = frozenset(tables)
+        self._account_steps = account_steps
+        self._venues = list(market.venues.values())
+        shape = (steps if "steps" in self._tables else 0, len(self._venues), len(_FIGURES))
+        self._figures = np.full(shape, np.nan)
+        self._reference = np.full(shape[:2], np.nan)
+        self._moments: list[float] = []
+        self._fills: list[list[tuple[int, Fills]]] = [[] for _ in self._venues]
+        self._flows: list[tuple[int, int, Flows]] = []
+        self._events: list[tuple[int, str, str, float]] = []
+        self._accounts: list[tuple[int, NDArray[np.int64]]] = []
+        self._position = {name: at for at, name in enumerate(_FIGURES)}
+
+    def event(self, step: int, source: str, event: str, value: float) -> None:
+        """Note something that happened once."""
+        self._events.append((step, source, event, value))
+
+    def step(self, moment: Moment) -> None:
+        """Append the step that has just been checked."""
+        self._moments.append(moment.seconds + moment.step_seconds)
+        for number, venue in enumerate(self._venues):
+            fills, flows = venue.drain_fills(), venue.drain_flows()
+            if len(fills) and "fills" in self._tables:
+                self._fills[number].append((moment.step, fills))
+            if len(flows) and "flows" in self._tables:
+                self._flows.append((moment.step, number, self._summed(flows)))
+            if "steps" in self._tables:
+                row = self._figures[moment.step, number]
+                for name, value in venue.measure(moment).items():
+                    row[self._position[name]] = value
+                base = venue.columns()[0].name
+                self._reference[moment.step, number] = moment.reference.get(base, np.nan)
+        gas = self._market.drain_gas_flows()
+        if len(gas) and "flows" in self._tables:
+            self._flows.append((moment.step, -1, self._summed(gas)))
+        if "accounts" in self._tables and moment.step % self._account_steps == 0:
+            self._accounts.append((moment.step, self._by_owner()))
+
+    def _summed(self, flows: Flows) -> Flows:
+        """The flows of one step with equal payer, receiver, asset and reason added up by owner."""
+        owner = self._market.ledger.owner
+        payer, receiver = owner[flows["payer"]], owner[flows["receiver"]]
+        owners = len(self._market.ledger.owner_names)
+        key = (payer * owners + receiver) * 64 + flows["asset"]
+        key = key * len(Reason) + flows["reason"]
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        summed = np.zeros(len(first), FLOW)
+        summed["payer"], summed["receiver"] = payer[first], receiver[first]
+        summed["asset"], summed["reason"] = flows["asset"][first], flows["reason"][first]
+        np.add.at(summed["atoms"], group, flows["atoms"])
+        return summed[summed["payer"] != summed["receiver"]]
+
+    def _by_owner(self) -> NDArray[np.int64]:
+        ledger = self._market.ledger
+        sums = np.zeros((len(ledger.owner_names), len(ledger.assets)), np.int64)
+        np.add.at(sums, ledger.owner, ledger.balances)
+        return sums
+
+    def tables(self) -> dict[str, Columns]:
+        """All tables, each with every declared column."""
+        made = {
+            "steps": self._steps_table,
+            "fills": self._fills_table,
+            "flows": self._flows_table,
+            "events": self._events_table,
+            "accounts": self._accounts_table,
+        }
+        return {name: made[name]() for name in TABLES if name in self._tables}
+
+    def _steps_table(self) -> Columns:
+        steps, venues = len(self._moments), len(self._venues)
+        names = np.array([venue.name for venue in self._venues], dtype=object)
+        columns: dict[str, Any] = {
+            "step": np.repeat(np.arange(steps), venues),
+            "seconds": np.repeat(np.array(self._moments), venues),
+            "venue": np.tile(names, steps),
+            "reference": self._reference[:steps].reshape(-1),
+        }
+        for at, name in enumerate(_FIGURES):
+            columns[name] = self._figures[:steps, :, at].reshape(-1)
+        for column in STEPS.columns:
+            if column.kind == "int32":
+                columns[column.name] = np.nan_to_num(columns[column.name]).astype(np.int32)
+        return columns
+
+    def _fills_table(self) -> Columns:
+        parts = [self._venue_fills(number) for number in range(len(self._venues))]
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        order = np.argsort(joined["step"], kind="stable")
+        return {name: values[order] for name, values in joined.items()}
+
+    def _venue_fills(self, number: int) -> dict[str, NDArray[Any]]:
+        venue = self._venues[number]
+        base, quote = venue.columns()[:2]
+        chunks = self._fills[number]
+        fills = np.concatenate([fills for _, fills in chunks]) if chunks else np.zeros(0, FILL)
+        ledger = self._market.ledger
+        owners = np.array(ledger.owner_names, dtype=object)
+        size = base.to_units(fills["base_atoms"])
+        notional = quote.to_units(fills["quote_atoms"])
+        fee_scale = np.where(
+            (fills["side"] < 0) & (fills["size_lots"] == 0), base.scale, quote.scale
+        )
+        return {
+            "step": np.repeat(
+                np.array([step for step, _ in chunks], np.int32), [len(f) for _, f in chunks]
+            ),
+            "venue": np.full(len(fills), venue.name, dtype=object),
+            "taker": owners[ledger.owner[fills["taker"]]],
+            "maker": owners[ledger.owner[fills["maker"]]],
+            "taker_account": fills["taker"],
+            "maker_account": fills["maker"],
+            "side": fills["side"].astype(np.int32),
+            "price": np.divide(notional, size, out=np.full(len(fills), np.nan), where=size != 0),
+            "size": size,
+            "taker_fee": fills["taker_fee_atoms"] / fee_scale,
+            "maker_fee": quote.to_units(fills["maker_fee_atoms"]),
+            "reason": _REASONS[fills["reason"]],
+        }
+
+    def _flows_table(self) -> Columns:
+        ledger = self._market.ledger
+        chunks = [flows for _, _, flows in self._flows]
+        flows = np.concatenate(chunks) if chunks else np.zeros(0, FLOW)
+        lengths = [len(chunk) for chunk in chunks]
+        venues = np.array([*(venue.name for venue in self._venues), "gas"], dtype=object)
+        owners = np.array(ledger.owner_names, dtype=object)
+        assets = np.array([asset.name for asset in ledger.assets], dtype=object)
+        scale = np.array([asset.scale for asset in ledger.assets], np.float64)
+        return {
+            "step": np.repeat(np.array([at for at, _, _ in self._flows], np.int32), lengths),
+            "venue": venues[np.repeat(np.array([n for _, n, _ in self._flows], np.int64), lengths)],
+            "payer": owners[flows["payer"]],
+            "receiver": owners[flows["receiver"]],
+            "asset": assets[flows["asset"]],
+            "reason": _REASONS[flows["reason"]],
+            "paid": flows["atoms"] / scale[flows["asset"]],
+        }
+
+    def _events_table(self) -> Columns:
+        steps, sources, events, values = (
+            zip(*self._events, strict=True) if self._events else [()] * 4
+        )
+        return {
+            "step": np.array(steps, np.int32),
+            "source": np.array(sources, dtype=object),
+            "event": np.array(events, dtype=object),
+            "value": np.array(values, np.float64),
+        }
+
+    def _accounts_table(self) -> Columns:
+        ledger = self._market.ledger
+        shape = (len(self._accounts), len(ledger.owner_names), len(ledger.assets))
+        sums = np.array([sums for _, sums in self._accounts], np.int64).reshape(shape)
+        held = np.zeros(shape[1:], np.int64)
+        np.add.at(held, ledger.owner, 1)
+        at, owner, asset = np.nonzero(sums)
+        steps = np.array([step for step, _ in self._accounts], np.int32)
+        scale = np.array([asset.scale for asset in ledger.assets], np.float64)
+        return {
+            "step": steps[at],
+            "owner": np.array(ledger.owner_names, dtype=object)[owner],
+            "asset": np.array([a.name for a in ledger.assets], dtype=object)[asset],
+            "balance": sums[at, owner, asset] / scale[asset],
+            "accounts": held[owner, asset],
+        }

@@ -1,0 +1,102 @@
+"""The world: a Mesa model whose step is the nine beats.
+
+    advance, accrue, observe, decide, sequence, execute, liquidate, check, record
+
+Sequence and execute are one call of the market, since each domain does both for itself. The world
+owns time and randomness and hands them out; the market owns money; traders own decisions.
+"""
+
+import mesa
+import numpy as np
+
+from agents.trader import Trader
+from experiments.randomness import stream
+from experiments.recorder import Recorder
+from experiments.scenario import Scenario
+from experiments.tables import TABLES
+from markets.errors import BrokenInvariant, ConfigError
+from markets.intents import Intent, stack
+from markets.market import Market, View
+from markets.venue import Moment
+
+
+class World(mesa.Model):
+    """One run of a scenario. `reference[asset]` holds steps + 1 prices sampled beforehand."""
+
+    def __init__(self, scenario: Scenario, seed: int, record: tuple[str, ...] = tuple(TABLES)):
+        super().__init__(rng=seed)
+        self.scenario = scenario
+        self.market = Market(scenario.domains, scenario.venues)
+        self.reference = {
+            process.asset: process.sample(
+                scenario.steps, scenario.step_seconds, stream(seed, f"process/{process.asset}")
+            )
+            for process in scenario.processes
+        }
+        self.traders = self._make_traders(scenario, seed)
+        self._randomness = {name: stream(seed, f"domain/{name}") for name in self.market.domains}
+        self.market.begin()
+        self.recorder = Recorder(self.market, scenario.steps, scenario.account_steps, record)
+        self.intents = 0
+        self.now = 0
+
+    def _make_traders(self, scenario: Scenario, seed: int) -> list[Trader]:
+        """In the order of their names, so that the order of the list means nothing."""
+        specs = sorted(scenario.agents, key=lambda spec: spec.name)
+        names = [spec.name for spec in specs]
+        taken = set(self.market.ledger.owner_names)
+        for name in names:
+            if names.count(name) > 1 or name in taken:
+                raise ConfigError("agents", f"the name {name!r} is taken")
+        traders = []
+        for spec in specs:
+            trader = spec.kind(self, spec.name, spec.params, stream(seed, f"agent/{spec.name}"))
+            trader.open(self.market)
+            traders.append(trader)
+        return traders
+
+    def moment(self, step: int) -> Moment:
+        """The start of a step; step `steps` is the end of the run."""
+        seconds = step * self.scenario.step_seconds
+        reference = {asset: float(prices[step]) for asset, prices in self.reference.items()}
+        return Moment(step, seconds, self.scenario.step_seconds, reference)
+
+    def step(self) -> None:
+        """The nine beats. A broken invariant raises with the step it broke in."""
+        market = self.market
+        moment = self.moment(self.now)
+        try:
+            market.accrue(moment)
+            view = market.observe(moment)
+            intents = stack(self._decide(view))
+            self.intents += market.execute(intents, moment, self._randomness)
+            market.liquidate(moment)
+            market.check()
+        except BrokenInvariant as error:
+            error.add_note(f"in step {self.now}")
+            raise
+        self.recorder.step(moment)
+        self.now += 1
+
+    def _decide(self, view: View) -> list[Intent]:
+        decided: list[Intent] = []
+        for trader in self.traders:
+            decided.extend(trader.act(view))
+        return decided
+
+    def values(self) -> dict[str, float]:
+        """Each owner's wealth in quote units: balances at reference, mark and pool value."""
+        moment = self.moment(self.now)
+        ledger = self.market.ledger
+        worth = np.array([self._unit_value(a.name, moment) for a in ledger.assets])
+        scale = np.array([asset.scale for asset in ledger.assets], np.float64)
+        per_account = (ledger.balances / scale) @ worth
+        totals = np.bincount(ledger.owner, per_account, len(ledger.owner_names))
+        return dict(zip(ledger.owner_names, totals.tolist(), strict=True))
+
+    def _unit_value(self, asset: str, moment: Moment) -> float:
+        for venue in self.market.venues.values():
+            values = venue.asset_values(moment)
+            if asset in values:
+                return values[asset]
+        return moment.reference.get(asset, 1.0)
