@@ -1,0 +1,449 @@
+"""Resting orders by price, then time: the structure alone, no money in it.
+
+A slot is a row of `orders` (64 bytes, a cache line). Orders of one price form a list, oldest first;
+orders of one account another, newest first. `levels` is dense, indexed by price in ticks, and a
+price holds bids or asks, never both. Two bitmaps of 64-ary words, one a side, tell which prices
+hold orders, each word's presence being a bit one storey above, so the next best price is found in
+a step a storey however sparse the book. Slot 0 is nobody, so zeroed memory is an empty book.
+
+    order_id = slot + generation * 2**32
+
+A slot freed is reused next, under a new generation: old ids are stale, never somebody else's.
+Cost: insert, unlink, reduce and best price O(1); memory 64 bytes an order, 16 a price, untouched
+prices unpaid. Kernels never grow arrays: ask `fits` first, then let `Book.ensure` grow them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+NO_PRICE = -1
+NO_SLOT = -1
+MAX_PRICE_TICKS = 2**26 - 1
+"""Highest price a book may hold."""
+
+ORDER = np.dtype(
+    [
+        ("price_ticks", np.int64),
+        ("remaining_lots", np.int64),
+        ("size_lots", np.int64),
+        ("venue_atoms", np.int64),
+        ("account", np.int32),
+        ("side", np.int32),
+        ("level_previous", np.int32),
+        ("level_next", np.int32),
+        ("account_previous", np.int32),
+        ("account_next", np.int32),
+        ("generation", np.int32),
+        ("flags", np.int32),
+    ]
+)
+"""A resting order; `venue_atoms` and `flags` are the venue's own, 0 when inserted."""
+
+LEVEL = np.dtype([("lots", np.int64), ("first", np.int32), ("last", np.int32)])
+"""A price: lots resting there, its oldest and newest slot (0 where it is empty)."""
+
+FREE, USED, COUNT, BEST_BID, BEST_ASK, BID_LOTS, ASK_LOTS = range(7)
+_GENERATIONS = 2**31 - 1
+_SLOTS = 2**32 - 1
+
+
+class BookArrays(NamedTuple):
+    """What the kernels work on; `bits` has a row for bids (0) and one for asks (1)."""
+
+    orders: NDArray[np.void]
+    levels: NDArray[np.void]
+    bits: NDArray[np.int64]
+    storeys: NDArray[np.int64]
+    heads: NDArray[np.int32]
+    state: NDArray[np.int64]
+
+
+def _counts_zeros(direction: str) -> Any:
+    """A kernel function that counts the zero bits at one end of a word that is not 0."""
+
+    def count(typing: Any, word: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, words: Any) -> Any:
+            return getattr(builder, direction)(words[0], ir.Constant(ir.IntType(1), 1))
+
+        return types.int64(types.int64), emit
+
+    return intrinsic(count)
+
+
+_lowest_bit = _counts_zeros("cttz")
+_bits_above = _counts_zeros("ctlz")
+
+
+@njit(cache=True)
+def _mark(book: BookArrays, row: int, price_ticks: int) -> None:
+    index = price_ticks
+    for storey in range(book.storeys.size):
+        place = book.storeys[storey] + (index >> 6)
+        word = book.bits[row, place]
+        book.bits[row, place] = word | (1 << (index & 63))
+        if word != 0:
+            return
+        index >>= 6
+
+
+@njit(cache=True)
+def _clear(book: BookArrays, row: int, price_ticks: int) -> None:
+    index = price_ticks
+    for storey in range(book.storeys.size):
+        place = book.storeys[storey] + (index >> 6)
+        word = book.bits[row, place] & ~(1 << (index & 63))
+        book.bits[row, place] = word
+        if word != 0:
+            return
+        index >>= 6
+
+
+@njit(cache=True)
+def next_bid_ticks(book: BookArrays, price_ticks: int) -> int:
+    """The highest price below `price_ticks` that holds bids, or NO_PRICE."""
+    index = price_ticks
+    for storey in range(book.storeys.size):
+        word = book.bits[0, book.storeys[storey] + (index >> 6)] & ((1 << (index & 63)) - 1)
+        if word != 0:
+            index = ((index >> 6) << 6) + 63 - _bits_above(word)
+            for below in range(storey - 1, -1, -1):
+                index = (index << 6) + 63 - _bits_above(book.bits[0, book.storeys[below] + index])
+            return index
+        index >>= 6
+    return NO_PRICE
+
+
+@njit(cache=True)
+def next_ask_ticks(book: BookArrays, price_ticks: int) -> int:
+    """The lowest price above `price_ticks` that holds asks, or NO_PRICE."""
+    index = price_ticks
+    for storey in range(book.storeys.size):
+        word = book.bits[1, book.storeys[storey] + (index >> 6)] & (-2 << (index & 63))
+        if word != 0:
+            index = ((index >> 6) << 6) + _lowest_bit(word)
+            for below in range(storey - 1, -1, -1):
+                index = (index << 6) + _lowest_bit(book.bits[1, book.storeys[below] + index])
+            return index
+        index >>= 6
+    return NO_PRICE
+
+
+@njit(cache=True)
+def best_bid_ticks(book: BookArrays) -> int:
+    """Highest bid, or NO_PRICE."""
+    return book.state[BEST_BID]
+
+
+@njit(cache=True)
+def best_ask_ticks(book: BookArrays) -> int:
+    """Lowest ask, or NO_PRICE."""
+    return book.state[BEST_ASK]
+
+
+@njit(cache=True)
+def front(book: BookArrays, side: int) -> int:
+    """Slot of the oldest order at the best price among resting orders of `side`, or NO_SLOT."""
+    best_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
+    if best_ticks < 0:
+        return NO_SLOT
+    return book.levels[best_ticks].first
+
+
+@njit(cache=True)
+def fits(book: BookArrays, price_ticks: int) -> bool:
+    """Whether one more order can be inserted at this price without growing."""
+    return book.state[COUNT] + 1 < book.orders.size and price_ticks < book.levels.size
+
+
+@njit(cache=True)
+def order_id(book: BookArrays, slot: int) -> int:
+    """The id of the order in a slot."""
+    return slot + (int(book.orders[slot].generation) << 32)
+
+
+@njit(cache=True)
+def find(book: BookArrays, order: int) -> int:
+    """Slot of a resting order by its id, or NO_SLOT where it is unknown or stale."""
+    slot = order & _SLOTS
+    if order <= 0 or slot == 0 or slot >= book.state[USED]:
+        return NO_SLOT
+    row = book.orders[slot]
+    if row.side == 0 or row.generation != order >> 32:
+        return NO_SLOT
+    return slot
+
+
+@njit(cache=True)
+def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
+    """Put a slot at the end of its price."""
+    level = book.levels[price_ticks]
+    last = level.last
+    book.orders[slot].level_previous = last
+    book.orders[slot].level_next = 0
+    level.last = slot
+    if last != 0:
+        book.orders[last].level_next = slot
+        return
+    level.first = slot
+    state = book.state
+    if side > 0:
+        _mark(book, 0, price_ticks)
+        state[BEST_BID] = max(state[BEST_BID], price_ticks)
+    else:
+        _mark(book, 1, price_ticks)
+        if price_ticks < state[BEST_ASK] or state[BEST_ASK] < 0:
+            state[BEST_ASK] = price_ticks
+
+
+@njit(cache=True)
+def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lots: int) -> int:
+    """Put a new order behind all others of its price; returns its id. Only where it `fits`."""
+    state = book.state
+    slot = state[FREE]
+    if slot != 0:
+        state[FREE] = book.orders[slot].level_next
+    else:
+        slot = state[USED]
+        state[USED] = slot + 1
+    order = book.orders[slot]
+    order.price_ticks = price_ticks
+    order.remaining_lots = size_lots
+    order.size_lots = size_lots
+    order.venue_atoms = 0
+    order.account = account
+    order.side = side
+    order.flags = 0
+    _append(book, slot, side, price_ticks)
+    head = book.heads[account]
+    order.account_previous = 0
+    order.account_next = head
+    if head != 0:
+        book.orders[head].account_previous = slot
+    book.heads[account] = slot
+    book.levels[price_ticks].lots += size_lots
+    state[BID_LOTS if side > 0 else ASK_LOTS] += size_lots
+    state[COUNT] += 1
+    return slot + (int(order.generation) << 32)
+
+
+@njit(cache=True)
+def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
+    """The last order of a price is gone."""
+    if side > 0:
+        _clear(book, 0, price_ticks)
+        if price_ticks == book.state[BEST_BID]:
+            book.state[BEST_BID] = next_bid_ticks(book, price_ticks)
+    else:
+        _clear(book, 1, price_ticks)
+        if price_ticks == book.state[BEST_ASK]:
+            book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
+
+
+@njit(cache=True)
+def unlink(book: BookArrays, slot: int) -> None:
+    """Take a resting order out of the book; its id is stale from here on."""
+    orders, state = book.orders, book.state
+    order = orders[slot]
+    side = order.side
+    level = book.levels[order.price_ticks]
+    level.lots -= order.remaining_lots
+    state[BID_LOTS if side > 0 else ASK_LOTS] -= order.remaining_lots
+    state[COUNT] -= 1
+    before, after = order.level_previous, order.level_next
+    if before != 0:
+        orders[before].level_next = after
+    else:
+        level.first = after
+    if after != 0:
+        orders[after].level_previous = before
+    else:
+        level.last = before
+    if level.first == 0:
+        _empty_level(book, side, order.price_ticks)
+    before, after = order.account_previous, order.account_next
+    if before != 0:
+        orders[before].account_next = after
+    else:
+        book.heads[order.account] = after
+    if after != 0:
+        orders[after].account_previous = before
+    order.side = 0
+    order.generation = (order.generation + 1) & _GENERATIONS
+    order.level_next = state[FREE]
+    state[FREE] = slot
+
+
+@njit(cache=True)
+def reduce(book: BookArrays, slot: int, size_lots: int) -> None:
+    """Take lots off a resting order; when nothing remains it leaves the book."""
+    order = book.orders[slot]
+    if size_lots >= order.remaining_lots:
+        unlink(book, slot)
+        return
+    order.remaining_lots -= size_lots
+    book.levels[order.price_ticks].lots -= size_lots
+    book.state[BID_LOTS if order.side > 0 else ASK_LOTS] -= size_lots
+
+
+@njit(cache=True)
+def best_levels(book: BookArrays, side: int, count: int) -> NDArray[np.int64]:
+    """Price in ticks and size in lots of the best levels of a side, best first, a row each."""
+    rows = np.empty((count, 2), np.int64)
+    price_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
+    found = 0
+    while found < count and price_ticks >= 0:
+        rows[found, 0] = price_ticks
+        rows[found, 1] = book.levels[price_ticks].lots
+        found += 1
+        if side > 0:
+            price_ticks = next_bid_ticks(book, price_ticks)
+        else:
+            price_ticks = next_ask_ticks(book, price_ticks)
+    return rows[:found]
+
+
+@njit(cache=True)
+def lots_within(book: BookArrays, side: int, limit_ticks: int) -> int:
+    """Lots that rest on a side at the limit or better."""
+    lots = 0
+    price_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
+    while price_ticks >= 0 and (price_ticks - limit_ticks) * side >= 0:
+        lots += book.levels[price_ticks].lots
+        if side > 0:
+            price_ticks = next_bid_ticks(book, price_ticks)
+        else:
+            price_ticks = next_ask_ticks(book, price_ticks)
+    return lots
+
+
+@njit(cache=True)
+def own_slots(book: BookArrays, account: int) -> NDArray[np.int64]:
+    """Slots of an account's resting orders, newest first."""
+    count = 0
+    slot = book.heads[account]
+    while slot > 0:
+        count += 1
+        slot = book.orders[slot].account_next
+    slots = np.empty(count, np.int64)
+    slot = book.heads[account]
+    for place in range(count):
+        slots[place] = slot
+        slot = book.orders[slot].account_next
+    return slots
+
+
+@njit(cache=True)
+def _move_levels(old: BookArrays, new: BookArrays) -> None:
+    """Copy the prices that hold orders, and mark them."""
+    for row in range(2):
+        for place in range(old.levels.size >> 6):
+            word = old.bits[row, place]
+            while word != 0:
+                price_ticks = (place << 6) + _lowest_bit(word)
+                new.levels[price_ticks] = old.levels[price_ticks]
+                _mark(new, row, price_ticks)
+                word &= word - 1
+
+
+def _blank_orders(slots: int) -> NDArray[np.void]:
+    """Zeroed rows, each on a cache line of its own."""
+    line = ORDER.itemsize
+    memory = np.zeros((slots + 1) * line, np.uint8)
+    start = -memory.ctypes.data % line
+    return memory[start : start + slots * line].view(ORDER)
+
+
+def _storeys(prices: int) -> tuple[NDArray[np.int64], int]:
+    """Where each storey of a bitmap begins, from single prices to one word; and words in all."""
+    starts, words = [0], -(-prices // 64)
+    while words > 1:
+        starts.append(starts[-1] + words)
+        words = -(-words // 64)
+    return np.array(starts, np.int64), starts[-1] + 1
+
+
+def _blank_levels(prices: int) -> dict[str, Any]:
+    storeys, words = _storeys(prices)
+    bits = np.zeros((2, words), np.int64)
+    return {"levels": np.zeros(prices, LEVEL), "bits": bits, "storeys": storeys}
+
+
+class Book:
+    """Owns the arrays and grows them; `arrays` is what kernels take, re-read after `ensure`."""
+
+    def __init__(self, orders: int = 1024, price_range: int = 4096, accounts: int = 0) -> None:
+        state = np.zeros(7, np.int64)
+        state[[USED, BEST_BID, BEST_ASK]] = 1, NO_PRICE, NO_PRICE
+        self.arrays = BookArrays(
+            orders=_blank_orders(_power_of_two(orders + 1)),
+            heads=np.zeros(accounts, np.int32),
+            state=state,
+            **_blank_levels(_power_of_two(max(price_range, 64))),
+        )
+
+    def ensure(self, free_orders: int = 0, price_range: int = 0, accounts: int = 0) -> None:
+        """Make room: for so many more orders, prices below `price_range`, and ledger rows."""
+        old = self.arrays
+        slots = int(old.state[COUNT]) + free_orders + 1
+        if slots > len(old.orders):
+            orders = _blank_orders(_power_of_two(slots))
+            orders[: len(old.orders)] = old.orders
+            self.arrays = self.arrays._replace(orders=orders)
+        if price_range > len(old.levels):
+            self.arrays = self.arrays._replace(**_blank_levels(_power_of_two(price_range)))
+            _move_levels(old, self.arrays)
+        if accounts > len(old.heads):
+            heads = np.zeros(accounts, np.int32)
+            heads[: len(old.heads)] = old.heads
+            self.arrays = self.arrays._replace(heads=heads)
+
+    @property
+    def count(self) -> int:
+        """Orders resting."""
+        return int(self.arrays.state[COUNT])
+
+    @property
+    def bid_ticks(self) -> int:
+        """Highest bid, or NO_PRICE."""
+        return int(self.arrays.state[BEST_BID])
+
+    @property
+    def ask_ticks(self) -> int:
+        """Lowest ask, or NO_PRICE."""
+        return int(self.arrays.state[BEST_ASK])
+
+    def resting_lots(self, side: int) -> int:
+        """Lots that rest on a side in all."""
+        return int(self.arrays.state[BID_LOTS if side > 0 else ASK_LOTS])
+
+    def levels(self, side: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Prices in ticks and sizes in lots of the best levels of a side, best first."""
+        rows = best_levels(self.arrays, side, count)
+        return rows[:, 0], rows[:, 1]
+
+    def lots_within(self, side: int, limit_ticks: int) -> int:
+        """Lots that rest on a side at the limit or better."""
+        return int(lots_within(self.arrays, side, limit_ticks))
+
+    def ids(self, slots: NDArray[Any]) -> NDArray[np.int64]:
+        """Order ids of slots; -1 where there is no slot."""
+        generation = self.arrays.orders["generation"][slots].astype(np.int64)
+        return np.where(slots > 0, slots + (generation << 32), -1)
+
+    def newest_orders(self) -> NDArray[np.int64]:
+        """For each account, the id of the order it placed last among those that rest, or -1."""
+        return self.ids(np.maximum(self.arrays.heads, 0))
+
+    def own_orders(self, account: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Ids and rows (dtype ORDER, a copy) of an account's resting orders, newest first."""
+        slots = own_slots(self.arrays, account)
+        return self.ids(slots), self.arrays.orders[slots]
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(int(least) - 1, 1).bit_length()
