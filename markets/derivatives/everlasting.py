@@ -57,7 +57,9 @@ def exponential_expiry_price(
     below = (asset - lower * (asset - cash)) / (upper - lower)
     above = (asset - upper * (asset - cash)) / (upper - lower)
     in_money = np.greater(ratio, 1.0)
-    tail = np.where(in_money, above * ratio**lower, below * np.minimum(ratio, 1.0) ** upper)
+    tail = np.where(
+        in_money, above * np.maximum(ratio, 1.0) ** lower, below * np.minimum(ratio, 1.0) ** upper
+    )
     line = asset * ratio - cash
     call = tail + np.where(in_money, line, 0.0)
     put = tail - np.where(in_money, 0.0, line)

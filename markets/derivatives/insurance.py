@@ -40,11 +40,11 @@ class CloseOut(NamedTuple):
 
 
 class Waterfall(NamedTuple):
-    """Size closed in the book, size left for ADL, fund afterwards (settlement asset)."""
+    """Size closed in the book, size left for ADL, change of the fund (settlement asset)."""
 
     closed_in_book: float
     adl_size: float
-    fund_after: float
+    fund_change: float
 
 
 class Clawback(NamedTuple):
@@ -72,29 +72,27 @@ def capped_fund_gain(fill_quote: Column, bankruptcy_quote: Column, max_fee_rate:
 def close_through_book(close_out: CloseOut, levels: Levels, fund: float) -> Waterfall:
     """Walk the levels, then stop where the fund is exhausted: the rest is left for ADL."""
     left = close_out.size
+    change = 0.0
     for level in range(levels.prices.size):
         if left <= 0.0:
             break
         taken = min(left, levels.sizes[level])
+        price = levels.prices[level]
         unit_gain = profit(
-            close_out.contract,
-            close_out.side,
-            1.0,
-            close_out.bankruptcy_price,
-            levels.prices[level],
+            close_out.contract, close_out.side, 1.0, close_out.bankruptcy_price, price
         )
-        if taken * unit_gain + fund < 0.0:
-            paid = fund / -unit_gain
+        if fund + change + taken * unit_gain < 0.0:
+            paid = (fund + change) / -unit_gain
             if close_out.lot > 0.0:
                 paid = np.floor(paid / close_out.lot) * close_out.lot
-                fund += paid * unit_gain
+                change += paid * unit_gain
             else:
-                fund = 0.0
+                change = -fund
             left -= paid
             break
-        fund += taken * unit_gain
+        change += taken * unit_gain
         left -= taken
-    return Waterfall(close_out.size - left, left, fund)
+    return Waterfall(close_out.size - left, left, change)
 
 
 def clawback(fund: float, deficit: float, profits: NDArray[np.float64]) -> Clawback:

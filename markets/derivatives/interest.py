@@ -2,7 +2,7 @@
 
     borrow rate   r0 -> r_kink on [0, U*], -> r1 on [U*, 1], U = borrowed/supplied
     lend rate     borrow*U*(1 - reserve)
-    accrual       balance*(1 + rate/8760)^hours, compounded hourly
+    accrual       balance*((1 + rate/8760)^hours - 1), compounded hourly
     net account   each hour (balance + upnl)*rate/8760, the lend rate if positive, else borrow
 
 Rates are annual plain fractions unless named per second; balances in any asset. GMX charges usage
@@ -58,9 +58,9 @@ def lend_rate(borrow: Column, used: Column, reserve_factor: Column) -> Column:
     return borrow * used * (1.0 - reserve_factor)
 
 
-def compounded(balance: Column, annual_rate: Column, hours: Column) -> Column:
-    """Balance after hourly compounding at one annual rate."""
-    return balance * (1.0 + annual_rate / HOURS_A_YEAR) ** hours
+def accrued_interest(balance: Column, annual_rate: Column, hours: Column) -> Column:
+    """Interest of hourly compounding at one annual rate, exact to the last digits."""
+    return balance * np.expm1(hours * np.log1p(annual_rate / HOURS_A_YEAR))
 
 
 def simple_fee(annual_rate: Column, hours: Column, notional: Column) -> Column:

@@ -19,7 +19,6 @@ import numpy as np
 
 from markets.derivatives.contract import Column
 
-
 SMALLEST_FACTOR = 1e-30  # one unit of the contract: a decayed factor keeps its sign
 
 

@@ -1,0 +1,52 @@
+"""Inputs of derivatives cases as the kernels take them: sides, contracts, columns, book levels."""
+
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+
+SIDES = {"long": LONG, "short": SHORT}
+CONTRACTS = {"linear": LINEAR, "inverse": INVERSE, "quanto": QUANTO}
+CALLS = {"call": True, "put": False}
+
+
+def side_of(case: dict, name: str = "side") -> int:
+    """+1 or -1; a KeyError names another word."""
+    return SIDES[case[name]]
+
+
+def contract_of(case: dict) -> int:
+    """Contract form; linear where the case does not say."""
+    return CONTRACTS[case.get("contract", "linear")]
+
+
+def size_of(case: dict) -> float:
+    """Quantity times contract value: the unit of the kernels."""
+    return float(case["qty"]) * float(case.get("contract_value", 1.0))
+
+
+def column(rows: list[dict], name: str, default: float | None = None) -> NDArray[np.float64]:
+    """One field of every row; without a default a missing field is a KeyError."""
+    if default is None:
+        return np.array([row[name] for row in rows], np.float64)
+    return np.array([row.get(name, default) for row in rows], np.float64)
+
+
+def levels_of(rows: list) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Prices and sizes of book levels, best first."""
+    table = np.array(rows, np.float64).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
+
+
+def named(rows: list[dict], figures: NDArray) -> dict:
+    """Figures by the id of their row."""
+    return dict(zip((row["id"] for row in rows), np.asarray(figures).tolist(), strict=True))
+
+
+def whole_lots(quantities: list) -> tuple[list[int], int]:
+    """Decimal quantities as integer lots, and how many lots make one unit."""
+    exact = [Decimal(str(quantity)) for quantity in quantities]
+    digits = max((max(0, -int(number.as_tuple().exponent)) for number in exact), default=0)
+    return [int(number.scaleb(digits)) for number in exact], 10**digits
