@@ -20,7 +20,7 @@ from markets.derivatives.contract import INVERSE, QUANTO
 from markets.derivatives.options import OptionMarket, european_price
 
 
-def impact_price(case: dict) -> dict:
+def _impact_price(case: dict) -> dict:
     return {"impact_price": _impact(case["levels"], case["notional"])}
 
 
@@ -29,26 +29,26 @@ def _impact(rows: list, notional: float) -> float:
     return funding.impact_price(prices, sizes, float(notional))
 
 
-def premium_sample(case: dict) -> dict:
+def _premium_sample(case: dict) -> dict:
     bid = _impact(case["bids"], case["notional"])
     ask = _impact(case["asks"], case["notional"])
     premium = funding.premium_sample(bid, ask, float(case["index"]))
     return {"impact_bid": bid, "impact_ask": ask, "premium": premium}
 
 
-def premium_average(case: dict) -> dict:
+def _premium_average(case: dict) -> dict:
     linear = {"linear": True, "uniform": False}[case["weights"]]
     return {"average": funding.premium_average(np.array(case["samples"], float), linear)}
 
 
-def funding_rate(case: dict) -> dict:
+def _funding_rate(case: dict) -> dict:
     rate_8h = funding.damped_rate(case["avg_premium"], case["interest_8h"], case["damper"])
     cap = case.get("cap")
     rate = funding.interval_rate(rate_8h, case["interval_hours"], np.inf if cap is None else cap)
     return {"rate_8h_uncapped": rate_8h, "rate": rate}
 
 
-def dydx_premium(case: dict) -> dict:
+def _dydx_premium(case: dict) -> dict:
     best_bid, best_ask = (
         float(case[side][0][0]) if case[side] else np.nan for side in ("bids", "asks")
     )
@@ -59,7 +59,7 @@ def dydx_premium(case: dict) -> dict:
     return {"premium_ppm": int(funding.clamp(ppm, -widest, widest))}
 
 
-def dydx_funding(case: dict) -> dict:
+def _dydx_funding(case: dict) -> dict:
     rule = funding.PremiumSamplesRule(
         case["min_samples"], case["tail_removal_ppm"], case["default_ppm"]
     )
@@ -71,21 +71,21 @@ def dydx_funding(case: dict) -> dict:
     return {"rate_8h_ppm": rate, "cap_ppm": cap, "payment_per_unit_long": paid}
 
 
-def funding_payment(case: dict) -> dict:
+def _funding_payment(case: dict) -> dict:
     contract, side = contract_of(case), side_of(case)
     return {
         "pays": funding.funding_payment(contract, side, size_of(case), case["price"], case["rate"])
     }
 
 
-def mark_fair_basis(case: dict) -> dict:
+def _mark_fair_basis(case: dict) -> dict:
     basis = mark.funding_basis(
         case["funding_rate"], case["hours_until_funding"], case["interval_hours"]
     )
     return {"funding_basis": basis, "mark": mark.fair_basis_mark(case["index"], basis)}
 
 
-def mark_median3(case: dict) -> dict:
+def _mark_median3(case: dict) -> dict:
     basis = mark.funding_basis(
         case["last_funding_rate"], case["hours_until_funding"], case["interval_hours"]
     )
@@ -98,7 +98,7 @@ def mark_median3(case: dict) -> dict:
     return {"price1": fair, "price2": moving, "mark": middle}
 
 
-def mark_hyperliquid(case: dict) -> dict:
+def _mark_hyperliquid(case: dict) -> dict:
     top = bottom = 0.0
     for elapsed, sample in case["ema_updates"]:
         top, bottom = mark.ema_step(top, bottom, sample, elapsed, mark.HYPERLIQUID_EMA_SECONDS)
@@ -113,18 +113,18 @@ def _weighted_median(prices: list, weights: list) -> float:
     return mark.weighted_median(np.array(prices, float), np.array(weights, float))
 
 
-def index_weighted_median(case: dict) -> dict:
+def _index_weighted_median(case: dict) -> dict:
     return {"index": _weighted_median(case["prices"], case["weights"])}
 
 
-def profit(case: dict) -> dict:
+def _profit(case: dict) -> dict:
     gained = pnl.profit(
         contract_of(case), side_of(case), size_of(case), case["entry"], case["exit"]
     )
     return {"pnl": gained}
 
 
-def fills_average_cost(case: dict) -> dict:
+def _fills_average_cost(case: dict) -> dict:
     contract = contract_of(case)
     lots, per_unit = whole_lots([quantity for quantity, _ in case["fills"]])
     position, entry, realised = 0.0, float("nan"), 0.0
@@ -139,7 +139,7 @@ def fills_average_cost(case: dict) -> dict:
     return figures
 
 
-def dated_inverse_settlement(case: dict) -> dict:
+def _dated_inverse_settlement(case: dict) -> dict:
     settled = pnl.settle_inverse(
         side_of(case),
         float(case["contracts"]) * case["contract_value"],
@@ -155,7 +155,7 @@ def dated_inverse_settlement(case: dict) -> dict:
     }
 
 
-def roll_calendar(case: dict) -> dict:
+def _roll_calendar(case: dict) -> dict:
     near, far, index = case["near_price"], case["far_price"], case["index"]
     size = float(case["contracts"]) * case["contract_value"]
     return {
@@ -171,12 +171,12 @@ def _option_market(case: dict) -> OptionMarket:
     return OptionMarket(float(case["spot"]), case["vol"], case["r"], case["q"])
 
 
-def bs_european(case: dict) -> dict:
+def _bs_european(case: dict) -> dict:
     is_call = CALLS[case["type"]]
     return {"price": european_price(is_call, _option_market(case), case["strike"], case["years"])}
 
 
-def everlasting_discrete(case: dict) -> dict:
+def _everlasting_discrete(case: dict) -> dict:
     days = (float(case["period_days"]), float(case["days_to_next_payment"]))
     price = everlasting.everlasting_price(
         CALLS[case["type"]],
@@ -188,14 +188,14 @@ def everlasting_discrete(case: dict) -> dict:
     return {"price": price}
 
 
-def everlasting_continuous(case: dict) -> dict:
+def _everlasting_continuous(case: dict) -> dict:
     price = everlasting.continuous_price(
         CALLS[case["type"]], _option_market(case), float(case["strike"]), case["period_days"]
     )
     return {"price": price}
 
 
-def everlasting_futures_style(case: dict) -> dict:
+def _everlasting_futures_style(case: dict) -> dict:
     price = everlasting.margined_price(
         CALLS[case["type"]], _option_market(case), float(case["strike"]), case["kappa"]
     )
@@ -210,13 +210,13 @@ def _priced(case: dict, price: float) -> dict:
     return {"futures_price": price, "premium": price / case["spot"] - 1.0}
 
 
-def ahj_discrete(case: dict) -> dict:
+def _ahj_discrete(case: dict) -> dict:
     current = {"previous_spot": False, "current_spot": True}[case["funding_on"]]
     price = fair_price.discrete_price(contract_of(case), case["spot"], _carry(case), current)
     return _priced(case, price)
 
 
-def ahj_continuous(case: dict) -> dict:
+def _ahj_continuous(case: dict) -> dict:
     contract = contract_of(case)
     covariance = case["rho"] * case["sigma_x"] * case["sigma_z"] if contract == QUANTO else 0.0
     return _priced(
@@ -224,24 +224,24 @@ def ahj_continuous(case: dict) -> dict:
     )
 
 
-def ahj_discrete_path(case: dict) -> dict:
+def _ahj_discrete_path(case: dict) -> dict:
     kappas, iotas = np.array(case["path"], float).T
     price = fair_price.path_price(case["spot"], kappas, iotas, case["ra"], case["rb"])
     return {"futures_price": price}
 
 
-def clamped_equilibrium(case: dict) -> dict:
+def _clamped_equilibrium(case: dict) -> dict:
     found = fair_price.clamped_equilibrium(
         case["carry_per_interval"], case["interest"], case["damper"]
     )
     return {"premium": found.premium, "funding_rate": found.funding_rate}
 
 
-def dated_future_fair(case: dict) -> dict:
+def _dated_future_fair(case: dict) -> dict:
     return {"price": fair_price.dated_price(case["spot"], case["r"], case["q"], case["years"])}
 
 
-def no_trade_band(case: dict) -> dict:
+def _no_trade_band(case: dict) -> dict:
     contract = contract_of(case)
     fair = fair_price.continuous_price(contract, case["spot"], _carry(case))
     lower, upper = fair_price.no_trade_band(fair, case["spot"], case["round_trip_cost"])
@@ -249,29 +249,29 @@ def no_trade_band(case: dict) -> dict:
 
 
 KINDS: dict[str, Callable[[dict], dict]] = {
-    "impact_price": impact_price,
-    "premium_sample": premium_sample,
-    "premium_average": premium_average,
-    "funding_rate": funding_rate,
-    "dydx_premium_ppm": dydx_premium,
-    "dydx_funding_tick": dydx_funding,
-    "funding_payment": funding_payment,
-    "mark_fair_basis": mark_fair_basis,
-    "mark_median3": mark_median3,
-    "mark_hyperliquid": mark_hyperliquid,
-    "index_weighted_median": index_weighted_median,
-    "pnl": profit,
-    "fills_average_cost": fills_average_cost,
-    "dated_inverse_settlement": dated_inverse_settlement,
-    "roll_calendar": roll_calendar,
-    "bs_european": bs_european,
-    "everlasting_discrete": everlasting_discrete,
-    "everlasting_continuous": everlasting_continuous,
-    "everlasting_futures_style": everlasting_futures_style,
-    "ahj_discrete": ahj_discrete,
-    "ahj_continuous": ahj_continuous,
-    "ahj_discrete_path": ahj_discrete_path,
-    "clamped_equilibrium": clamped_equilibrium,
-    "dated_future_fair": dated_future_fair,
-    "no_trade_band": no_trade_band,
+    "impact_price": _impact_price,
+    "premium_sample": _premium_sample,
+    "premium_average": _premium_average,
+    "funding_rate": _funding_rate,
+    "dydx_premium_ppm": _dydx_premium,
+    "dydx_funding_tick": _dydx_funding,
+    "funding_payment": _funding_payment,
+    "mark_fair_basis": _mark_fair_basis,
+    "mark_median3": _mark_median3,
+    "mark_hyperliquid": _mark_hyperliquid,
+    "index_weighted_median": _index_weighted_median,
+    "pnl": _profit,
+    "fills_average_cost": _fills_average_cost,
+    "dated_inverse_settlement": _dated_inverse_settlement,
+    "roll_calendar": _roll_calendar,
+    "bs_european": _bs_european,
+    "everlasting_discrete": _everlasting_discrete,
+    "everlasting_continuous": _everlasting_continuous,
+    "everlasting_futures_style": _everlasting_futures_style,
+    "ahj_discrete": _ahj_discrete,
+    "ahj_continuous": _ahj_continuous,
+    "ahj_discrete_path": _ahj_discrete_path,
+    "clamped_equilibrium": _clamped_equilibrium,
+    "dated_future_fair": _dated_future_fair,
+    "no_trade_band": _no_trade_band,
 }

@@ -20,7 +20,7 @@ from markets.derivatives import (
 from markets.derivatives.options import OptionMarket, move_settlement
 
 
-def kinked_rate(case: dict) -> dict:
+def _kinked_rate(case: dict) -> dict:
     curve = interest.RateCurve(
         case["kink"], case["rate_at_0"], case["rate_at_kink"], case["rate_at_1"]
     )
@@ -30,25 +30,25 @@ def kinked_rate(case: dict) -> dict:
     return {"utilisation": used, "borrow_apr": borrow, "lend_apr": lend}
 
 
-def hourly_accrual(case: dict) -> dict:
+def _hourly_accrual(case: dict) -> dict:
     principal, earned = float(case["principal"]), 0.0
     for hours, rate in case["segments"]:
         earned += interest.accrued_interest(principal + earned, rate, hours)
     return {"balance": principal + earned, "interest": earned}
 
 
-def gmx_kink_borrow(case: dict) -> dict:
+def _gmx_kink_borrow(case: dict) -> dict:
     curve = interest.UsageCurve(case["optimal"], case["base_per_s"], case["above_per_s"])
     factor = interest.usage_factor(curve, case["usage"])
     return {"factor_per_s": factor, "fee_usd": factor * case["seconds"] * case["position_usd"]}
 
 
-def gmx_v1_funding(case: dict) -> dict:
+def _gmx_v1_funding(case: dict) -> dict:
     rate = interest.reserved_rate(case["factor"], case["reserved"], case["pool"], case["intervals"])
     return {"rate": rate, "fee_usd": rate * case["position_usd"]}
 
 
-def dual_slope_borrow(case: dict) -> dict:
+def _dual_slope_borrow(case: dict) -> dict:
     curve = interest.RateCurve(
         case["target_utilisation"], case["min_apr"], case["target_apr"], case["max_apr"]
     )
@@ -56,14 +56,14 @@ def dual_slope_borrow(case: dict) -> dict:
     return {"apr": apr, "fee_usd": interest.simple_fee(apr, case["hours"], case["position_usd"])}
 
 
-def interest_bearing_account(case: dict) -> dict:
+def _interest_bearing_account(case: dict) -> dict:
     balance, profit = float(case["balance"]), 0.0
     for profit, lend, borrow in case["hours"]:
         balance += interest.net_interest(balance, profit, lend, borrow)
     return {"balance": balance, "equity": balance + profit}
 
 
-def gmx_price_impact(case: dict) -> dict:
+def _gmx_price_impact(case: dict) -> dict:
     rule = oracle_pool.ImpactRule(
         case["positive_factor"], case["negative_factor"], case["exponent"]
     )
@@ -72,21 +72,21 @@ def gmx_price_impact(case: dict) -> dict:
     return {"impact_usd": impact}
 
 
-def gmx_funding_basic(case: dict) -> dict:
+def _gmx_funding_basic(case: dict) -> dict:
     longs, shorts = oracle_pool.basic_funding(
         case["long_oi"], case["short_oi"], case["factor_per_s"], case["exponent"]
     )
     return {"long_pays": longs, "short_pays": shorts}
 
 
-def gmx_v1_average_price(case: dict) -> dict:
+def _gmx_v1_average_price(case: dict) -> dict:
     average = oracle_pool.average_price(
         side_of(case), case["size"], case["average"], case["next_price"], case["size_delta"]
     )
     return {"average": average}
 
 
-def glp_fee_bps(case: dict) -> dict:
+def _glp_fee_bps(case: dict) -> dict:
     change = case["delta"] if case["increment"] else -case["delta"]
     rule = oracle_pool.MintRule(case["fee_bps"], case["tax_bps"])
     return {
@@ -94,7 +94,7 @@ def glp_fee_bps(case: dict) -> dict:
     }
 
 
-def leveraged_token_rebalance(case: dict) -> dict:
+def _leveraged_token_rebalance(case: dict) -> dict:
     basket = leveraged_token.Basket(case["cash"], case["units"])
     desired = leveraged_token.desired_units(basket, case["price"], case["target"])
     return {
@@ -105,7 +105,7 @@ def leveraged_token_rebalance(case: dict) -> dict:
     }
 
 
-def leveraged_token_path(case: dict) -> dict:
+def _leveraged_token_path(case: dict) -> dict:
     prices, target, rebalanced_at = case["prices"], case["target"], []
     start = leveraged_token.Basket(float(case["nav"]), 0.0)
     basket = leveraged_token.rebalanced(start, prices[0], target)
@@ -118,12 +118,12 @@ def leveraged_token_path(case: dict) -> dict:
     return {"nav": value, "rebalanced_at": rebalanced_at}
 
 
-def move_contract(case: dict) -> dict:
+def _move_contract(case: dict) -> dict:
     first, last = np.array(case["first_hour"], float), np.array(case["last_hour"], float)
     return {"settlement": move_settlement(first, last)}
 
 
-def mm_loan_call(case: dict) -> dict:
+def _mm_loan_call(case: dict) -> dict:
     market = OptionMarket(case["spot"], case["vol"], case["r"], case["q"])
     tokens, strike = case["tokens"], case["strike"]
     repayment = maker_loan.repay(tokens, strike, case["price_at_expiry"])
@@ -136,7 +136,7 @@ def mm_loan_call(case: dict) -> dict:
     }
 
 
-def create_redeem_arb(case: dict) -> dict:
+def _create_redeem_arb(case: dict) -> dict:
     costs = create_redeem.ChannelCosts(
         case["variable_cost"], case["fixed_fee_per_order"], case["trade_cost"]
     )
@@ -152,7 +152,7 @@ def create_redeem_arb(case: dict) -> dict:
     }
 
 
-def maker_points(case: dict) -> dict:
+def _maker_points(case: dict) -> dict:
     total = 0.0
     for row in case["markets"]:
         depth = maker_programme.DepthBands(row["l25"], row["l50"], row["l100"])
@@ -160,7 +160,7 @@ def maker_points(case: dict) -> dict:
     return {"points": total}
 
 
-def maker_qmin(case: dict) -> dict:
+def _maker_qmin(case: dict) -> dict:
     rule = maker_programme.ScoreRule(case["min_depth"], case["max_spread"])
     bid, ask = (
         maker_programme.side_score(*levels_of(case[side]), case["mid"], rule)
@@ -169,7 +169,7 @@ def maker_qmin(case: dict) -> dict:
     return {"q_bid": bid, "q_ask": ask, "q_min": maker_programme.quote_score(bid, ask)}
 
 
-def amm_desk_split(case: dict) -> dict:
+def _amm_desk_split(case: dict) -> dict:
     pool = order_split.Pool(case["amm_base"], case["amm_price"], case["fee"])
     desk_price, quantity = case["desk_price"], case["qty"]
     bought = order_split.pool_quantity(pool, desk_price, quantity)
@@ -178,24 +178,22 @@ def amm_desk_split(case: dict) -> dict:
 
 
 KINDS: dict[str, Callable[[dict], dict]] = {
-    function.__name__: function
-    for function in (
-        kinked_rate,
-        hourly_accrual,
-        gmx_kink_borrow,
-        gmx_v1_funding,
-        dual_slope_borrow,
-        interest_bearing_account,
-        gmx_price_impact,
-        gmx_funding_basic,
-        gmx_v1_average_price,
-        glp_fee_bps,
-        leveraged_token_rebalance,
-        leveraged_token_path,
-        mm_loan_call,
-        create_redeem_arb,
-        maker_points,
-        maker_qmin,
-        amm_desk_split,
-    )
-} | {"move_settlement": move_contract}
+    "kinked_rate": _kinked_rate,
+    "hourly_accrual": _hourly_accrual,
+    "gmx_kink_borrow": _gmx_kink_borrow,
+    "gmx_v1_funding": _gmx_v1_funding,
+    "dual_slope_borrow": _dual_slope_borrow,
+    "interest_bearing_account": _interest_bearing_account,
+    "gmx_price_impact": _gmx_price_impact,
+    "gmx_funding_basic": _gmx_funding_basic,
+    "gmx_v1_average_price": _gmx_v1_average_price,
+    "glp_fee_bps": _glp_fee_bps,
+    "leveraged_token_rebalance": _leveraged_token_rebalance,
+    "leveraged_token_path": _leveraged_token_path,
+    "move_settlement": _move_contract,
+    "mm_loan_call": _mm_loan_call,
+    "create_redeem_arb": _create_redeem_arb,
+    "maker_points": _maker_points,
+    "maker_qmin": _maker_qmin,
+    "amm_desk_split": _amm_desk_split,
+}

@@ -16,14 +16,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.conformance import derivative_pricing, derivative_products, derivative_risk
+from experiments.conformance import (
+    derivative_loss,
+    derivative_margin,
+    derivative_pricing,
+    derivative_products,
+)
 from experiments.conformance.comparison import Comparison, close, exact, failure
 
 ABSOLUTE_TOLERANCE = 1e-12
 EXACT_FIELDS = frozenset(
     ("premium_ppm", "rate_8h_ppm", "cap_ppm", "closed_lots", "tier", "rebalanced_at")
 )
-KINDS = derivative_pricing.KINDS | derivative_risk.KINDS | derivative_products.KINDS
+KINDS = (
+    derivative_pricing.KINDS
+    | derivative_margin.KINDS
+    | derivative_loss.KINDS
+    | derivative_products.KINDS
+)
 
 
 def compare(document: dict) -> list[Comparison]:

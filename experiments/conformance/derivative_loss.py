@@ -1,0 +1,175 @@
+"""Deleveraging and insurance among the derivatives vectors.
+
+Each function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.conformance.derivative_inputs import (
+    column,
+    contract_of,
+    levels_of,
+    named,
+    side_of,
+)
+from markets.derivatives import adl, insurance
+from markets.derivatives.contract import LINEAR, Column
+from markets.derivatives.pnl import profit
+
+
+def _adl_queue_close(case: dict) -> dict:
+    contract, side = contract_of(case), side_of(case, "counterparty_side")
+    queue, price, mark = case["queue"], float(case["close_price"]), float(case["mark"])
+    sizes, entries = column(queue, "size"), column(queue, "entry")
+    closed = adl.queue_close(sizes, case["qty"])
+    realised = profit(contract, side, closed, entries, price)
+    forgone = adl.forgone_profit(contract, side, closed, price, mark)
+    names = ("closed", "remaining", "realised", "forgone_vs_mark")
+    rows = zip(closed, sizes - closed, realised, forgone, strict=True)
+    fills = [
+        {"id": row["id"]} | dict(zip(names, figures, strict=True))
+        for row, figures in zip(queue, rows, strict=True)
+    ]
+    return {
+        "fills": fills,
+        "unallocated": case["qty"] - closed.sum(),
+        "total_forgone": forgone.sum(),
+    }
+
+
+def _ranked(positions: list[dict], scores: Column) -> dict:
+    order = [positions[row]["id"] for row in adl.queue_order(scores)]
+    return {"scores": named(positions, scores), "order": order}
+
+
+def _adl_rank_bitmex(case: dict) -> dict:
+    positions = case["positions"]
+    scores = adl.leverage_score(
+        contract_of(case),
+        side_of(case),
+        column(positions, "entry"),
+        column(positions, "bankruptcy"),
+        float(case["mark"]),
+    )
+    return _ranked(positions, scores)
+
+
+def _adl_rank_binance(case: dict) -> dict:
+    positions = case["positions"]
+    scores = adl.margin_score(
+        *(column(positions, name) for name in ("wallet", "upnl", "maintenance_margin"))
+    )
+    return _ranked(positions, scores)
+
+
+def _adl_rank_hyperliquid(case: dict) -> dict:
+    positions = case["positions"]
+    scores = adl.notional_score(
+        side_of(case),
+        column(positions, "entry"),
+        float(case["mark"]),
+        column(positions, "size"),
+        column(positions, "account_value"),
+    )
+    return _ranked(positions, scores)
+
+
+def _adl_pro_rata_lots(case: dict) -> dict:
+    positions = case["positions"]
+    sizes = np.array([row["size_lots"] for row in positions], np.int64)
+    return {"closed_lots": named(positions, adl.pro_rata_lots(sizes, case["qty_lots"]))}
+
+
+def _adl_pro_rata_profit(case: dict) -> dict:
+    profits, deficit = column(case["positions"], "upnl"), float(case["deficit"])
+    rate = adl.profit_haircut_rate(profits, deficit)
+    haircuts = rate * np.maximum(profits, 0.0)
+    return {
+        "haircut_rate": rate,
+        "haircuts": named(case["positions"], haircuts),
+        "uncovered": max(0.0, deficit - haircuts.sum()),
+    }
+
+
+def _backstop_allocation(case: dict) -> dict:
+    providers, opposing = case["providers"], case["opposing"]
+    room = np.minimum(column(providers, "left_minute"), column(providers, "left_hour"))
+    taken = adl.pro_rata_share(room, case["qty"])
+    passed_on = adl.largest_first_share(
+        column(opposing, "size"), case["qty"] - taken.sum(), case["top_n"]
+    )
+    return {"providers": named(providers, taken), "opposing": named(opposing, passed_on)}
+
+
+def _adl_trigger_drawdown(case: dict) -> dict:
+    rule = adl.TriggerRule(case["balance_threshold"], case["trigger_ratio"], case["stop_ratio"])
+    change = case["pnl_now"] - case["pnl_max_8h"]
+    found = adl.drawdown_trigger(change, case["pool_max_8h"], case["pool_balance"], rule)
+    return {
+        "pnl_ratio": found.pnl_ratio,
+        "triggered": found.triggered,
+        "loss_passed_to_counterparties": found.loss_passed_on,
+        "stops": found.stops,
+    }
+
+
+def _liquidation_settlement(case: dict) -> dict:
+    prices, sizes = levels_of(case["fills"])
+    bankruptcy = float(case["bankruptcy_price"])
+    gains = insurance.fund_gain(contract_of(case), side_of(case), sizes, bankruptcy, prices)
+    return {"fund_delta": gains.sum(), "fund_after": case["fund_before"] + gains.sum()}
+
+
+def _dydx_insurance_delta(case: dict) -> dict:
+    delta = insurance.capped_fund_gain(
+        case["fill_quote"], case["bankruptcy_quote"], case["max_fee"]
+    )
+    return {"fund_delta": delta}
+
+
+def _insurance_waterfall(case: dict) -> dict:
+    fund, steps = float(case["fund_before"]), []
+    for row in case["liquidations"]:
+        bankrupt = insurance.CloseOut(
+            LINEAR, side_of(row), float(row["qty"]), float(row["bankruptcy_price"])
+        )
+        result = insurance.close_through_book(
+            bankrupt, insurance.Levels(*levels_of(row["book"])), fund
+        )
+        steps.append(
+            {
+                "id": row["id"],
+                "closed_in_book": result.closed_in_book,
+                "adl_qty": result.adl_size,
+                "fund_delta": result.fund_change,
+            }
+        )
+        fund += result.fund_change
+    return {"steps": steps, "fund_after": fund}
+
+
+def _clawback(case: dict) -> dict:
+    found = insurance.clawback(case["fund"], case["deficit"], np.array(case["profits"], float))
+    return {
+        "fund_used": found.fund_used,
+        "clawback_rate": found.rate,
+        "net_profits": found.net_profits,
+    }
+
+
+KINDS: dict[str, Callable[[dict], dict]] = {
+    "adl_queue_close": _adl_queue_close,
+    "adl_rank_bitmex": _adl_rank_bitmex,
+    "adl_rank_binance": _adl_rank_binance,
+    "adl_rank_hyperliquid": _adl_rank_hyperliquid,
+    "adl_pro_rata_lots": _adl_pro_rata_lots,
+    "adl_pro_rata_profit": _adl_pro_rata_profit,
+    "backstop_allocation": _backstop_allocation,
+    "adl_trigger_drawdown": _adl_trigger_drawdown,
+    "liquidation_settlement": _liquidation_settlement,
+    "dydx_insurance_delta": _dydx_insurance_delta,
+    "insurance_waterfall": _insurance_waterfall,
+    "clawback": _clawback,
+}
