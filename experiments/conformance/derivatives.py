@@ -16,24 +16,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from experiments.conformance import (
-    derivative_loss,
-    derivative_margin,
-    derivative_pricing,
-    derivative_products,
-)
 from experiments.conformance.comparison import Comparison, close, exact, failure
+from experiments.conformance.derivative_loss import KINDS as LOSS_KINDS
+from experiments.conformance.derivative_margin import KINDS as MARGIN_KINDS
+from experiments.conformance.derivative_pricing import KINDS as PRICING_KINDS
+from experiments.conformance.derivative_products import KINDS as PRODUCT_KINDS
 
 ABSOLUTE_TOLERANCE = 1e-12
 EXACT_FIELDS = frozenset(
     ("premium_ppm", "rate_8h_ppm", "cap_ppm", "closed_lots", "tier", "rebalanced_at")
 )
-KINDS = (
-    derivative_pricing.KINDS
-    | derivative_margin.KINDS
-    | derivative_loss.KINDS
-    | derivative_products.KINDS
-)
+KINDS = PRICING_KINDS | MARGIN_KINDS | LOSS_KINDS | PRODUCT_KINDS
 
 
 def compare(document: dict) -> list[Comparison]:

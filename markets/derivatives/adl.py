@@ -113,11 +113,9 @@ def pro_rata_lots(size_lots: NDArray[np.int64], quantity_lots: int) -> NDArray[n
 
 
 def profit_haircut_rate(profits: NDArray[np.float64], deficit: float) -> float:
-    """Share of every positive profit that must be given up to cover the deficit, at most 1."""
+    """Share of every positive profit given up to cover the deficit, at most 1; 0 if none won."""
     winnings = float(np.maximum(profits, 0.0).sum())
-    if winnings <= 0.0:
-        return 1.0 if deficit > 0.0 else 0.0
-    return min(1.0, max(0.0, deficit) / winnings)
+    return min(1.0, max(0.0, deficit) / winnings) if winnings > 0.0 else 0.0
 
 
 def pro_rata_share(capacities: NDArray[np.float64], quantity: float) -> NDArray[np.float64]:

@@ -40,9 +40,9 @@ class CloseLimits(NamedTuple):
 
 
 class BookRule(NamedTuple):
-    """Hyperliquid rule: backstop below this share of MM; above the notional only a part first."""
+    """Hyperliquid rule: backstop below MM/divisor; above the notional only a part first."""
 
-    backstop_share: float = 2.0 / 3.0
+    backstop_divisor: float = 1.5
     large_notional: float = 100_000.0
     first_part: float = 0.2
 
@@ -76,7 +76,7 @@ def block_close_notional(
 def margin_stage(equity: Column, requirement: Column, rule: BookRule) -> Column:
     """`Stage` codes of accounts by equity against maintenance requirement, quote units."""
     below = np.less(equity, requirement).astype(np.int64)
-    far_below = below & np.less(equity, np.multiply(rule.backstop_share, requirement))
+    far_below = below & np.less(np.multiply(rule.backstop_divisor, equity), requirement)
     return below + far_below + (far_below & np.less(equity, 0.0))
 
 

@@ -6,9 +6,9 @@
 P average premium, I interest per 8 h, d damper, h interval in hours; all plain fractions. A long
 pays when F > 0. BitMEX also limits the change of F; dYdX v4 has no damper and counts in ppm, cut
 toward zero; Deribit accrues continuously on p = mark/index - 1.
-Owed atoms are rounded up for payers and down for receivers: the dust is never negative and goes to
-the venue. Sources: BitMEX funding blog (2020-04-17), Binance (2025-09-18), Hyperliquid docs, dYdX
-v4-chain `perpetuals` module, Deribit (secondary). Left out: voting among dYdX validators.
+Only the ppm rules round; atoms owed are rounded by the venue, against the holder.
+Sources: BitMEX funding blog (2020-04-17), Binance (2025-09-18), Hyperliquid docs, dYdX v4-chain
+`perpetuals` module, Deribit (secondary). Left out: voting among dYdX validators.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from markets.derivatives.contract import INVERSE, Column
 
 PPM = 1_000_000
-FUNDING_INDEX_SCALE = 1_000_000_000
 RATE_PERIOD_HOURS = 8.0
 RATE_PERIOD_SECONDS = 28_800
 
@@ -124,17 +123,6 @@ def funding_index_step(contract: int, price: Column, rate: Column) -> Column:
     if contract == INVERSE:
         return rate / price
     return rate * price
-
-
-def funding_due_atoms(
-    size_lots: NDArray[np.int64], index_growth_1e9: NDArray[np.int64] | int
-) -> NDArray[np.int64]:
-    """Atoms each signed position pays, exact integers, rounded up (against the holder).
-
-    `index_growth_1e9` is atoms per lot times 1e9; the product must stay below 2**63. When the
-    growth is common and sizes sum to 0, the sum is the venue's dust, from 0 to one atom a holder.
-    """
-    return -np.floor_divide(-size_lots * np.int64(index_growth_1e9), FUNDING_INDEX_SCALE)
 
 
 def premium_ppm(

@@ -18,6 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from markets.derivatives.adl import profit_haircut_rate
 from markets.derivatives.contract import Column
 from markets.derivatives.pnl import profit
 
@@ -98,7 +99,5 @@ def close_through_book(close_out: CloseOut, levels: Levels, fund: float) -> Wate
 def clawback(fund: float, deficit: float, profits: NDArray[np.float64]) -> Clawback:
     """Pay a deficit from the fund, then from every positive profit in proportion."""
     used = min(max(0.0, fund), max(0.0, deficit))
-    shortfall = max(0.0, deficit - max(0.0, fund))
-    winnings = float(np.maximum(profits, 0.0).sum())
-    rate = min(1.0, shortfall / winnings) if winnings > 0.0 else 0.0
+    rate = profit_haircut_rate(profits, deficit - used)
     return Clawback(used, rate, np.where(np.greater(profits, 0.0), profits * (1.0 - rate), profits))

@@ -22,7 +22,7 @@ HOURS_A_YEAR = 8_760.0
 
 
 class RateCurve(NamedTuple):
-    """Kinked curve: utilisation at the kink and the annual rate at 0, at the kink and at 1."""
+    """Kinked curve: utilisation at the kink, within (0, 1), and annual rates at 0, kink and 1."""
 
     kink: Column
     rate_at_0: Column
@@ -46,11 +46,11 @@ def utilisation(borrowed: Column, supplied: Column) -> Column:
 
 def borrow_rate(curve: RateCurve, used: Column) -> Column:
     """Annual borrow rate at a utilisation; beyond 1 the upper slope goes on."""
-    low = curve.rate_at_0 + (curve.rate_at_kink - curve.rate_at_0) * used / curve.kink
-    slope = (curve.rate_at_1 - curve.rate_at_kink) / (1.0 - np.asarray(curve.kink))
-    return np.where(
-        np.less_equal(used, curve.kink), low, curve.rate_at_kink + slope * (used - curve.kink)
-    )
+    below = np.minimum(1.0, used / curve.kink)
+    above = np.maximum(0.0, np.subtract(used, curve.kink)) / np.subtract(1.0, curve.kink)
+    low_rise = np.subtract(curve.rate_at_kink, curve.rate_at_0)
+    high_rise = np.subtract(curve.rate_at_1, curve.rate_at_kink)
+    return curve.rate_at_0 + low_rise * below + high_rise * above
 
 
 def lend_rate(borrow: Column, used: Column, reserve_factor: Column) -> Column:

@@ -117,10 +117,10 @@ def entry_margin(
 def shifted_entry(
     contract: int, side: Column, size: Column, entry: Column, margin: Column
 ) -> Column:
-    """Price at which the position alone has lost `margin` (settlement asset)."""
+    """Price at which the position alone has lost `margin`; a linear one at or below 0 never is."""
     if contract == INVERSE:
         return positive_quotient(size, size / entry + side * margin)
-    return positive_quotient(size * entry - side * margin, size)
+    return entry - side * margin / size
 
 
 def step_price(
