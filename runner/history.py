@@ -1,13 +1,14 @@
-"""Price histories from files: CSV or Parquet, with a time column and a price or OHLC columns.
+"""Price history files: CSV or Parquet, a time column, and a price or open, high, low, close.
 
-The time column is called time, timestamp, date, datetime, unix or open_time (ISO text, a date type,
-or seconds, milliseconds, microseconds or nanoseconds since 1970); it must rise from row to row. The
-price is in a column price, close or mid, or in the four columns open, high, low and close, whose
-bars begin at their time. Names are compared without regard to case. Whatever is wrong is a
-ConfigError of the field `path`.
+Columns are found by name, in any case. Times may be dates, or numbers since 1970 in seconds,
+milli-, micro- or nanoseconds (told apart by their size), or seconds from any start; they must rise.
+Prices are quote units for one base and must be above 0. A file that breaks a rule is refused with
+the row that breaks it, counted from 1 below the header: gaps are never filled in silence.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,71 +17,66 @@ from numpy.typing import NDArray
 from experiments.paths import History
 from markets.errors import ConfigError
 
-TIME_NAMES = ("time", "timestamp", "date", "datetime", "unix", "open_time")
-PRICE_NAMES = ("price", "close", "mid")
-BAR_NAMES = ("open", "high", "low", "close")
+TIMES = ("time", "timestamp", "datetime", "date", "unix", "seconds", "open_time", "block_timestamp")
+PRICES = ("price", "close", "mid", "last", "mark_price", "index_price")
+BARS = ("open", "high", "low", "close")
+UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 
 
 def read_history(path: Path) -> History:
-    """The history in a file; raises ConfigError("path", ...) where it cannot be used."""
+    """The history in a file; raises ConfigError naming `path` and what is wrong."""
     frame = _read(path)
-    frame.columns = pd.Index([str(name).strip().lower() for name in frame.columns])
     if frame.empty:
         raise ConfigError("path", f"{path} has no rows")
-    seconds = _seconds(frame, path)
-    if all(name in frame for name in BAR_NAMES):
-        return History.from_bars(seconds, [_numbers(frame, name, path) for name in BAR_NAMES])
-    name = _first(frame, PRICE_NAMES, "price", path)
-    return History(seconds, _numbers(frame, name, path))
+    names = {str(name).strip().lower(): name for name in frame.columns}
+    time = _named(names, TIMES, "time")
+    seconds = _seconds(frame[time])
+    _require(seconds, np.isfinite(seconds), f"{time} is no time")
+    _require(seconds, np.append(True, np.diff(seconds) > 0), f"{time} must rise from row to row")
+    if all(name in names for name in BARS):
+        return History.from_bars(seconds, [_prices(frame, names[name]) for name in BARS])
+    return History(seconds, _prices(frame, _named(names, PRICES, "price")))
 
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ConfigError("path", f"no file {path}")
+    if path.stat().st_size == 0:
+        raise ConfigError("path", f"{path} is empty")
+    reader = pd.read_parquet if path.suffix.lower() in (".parquet", ".pq") else pd.read_csv
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        return reader(path)
     except (ValueError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigError("path", f"cannot read {path}: {reason}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError("path", f"{path} is neither CSV nor Parquet: {reason}") from None
 
 
-def _first(frame: pd.DataFrame, names: tuple[str, ...], what: str, path: Path) -> str:
-    for name in names:
-        if name in frame:
-            return name
-    raise ConfigError("path", f"{path} has no {what} column (one of {', '.join(names)})")
+def _named(names: Mapping[str, Any], known: tuple[str, ...], what: str) -> Any:
+    for name in known:
+        if name in names:
+            return names[name]
+    have = ", ".join(names)
+    raise ConfigError("path", f"no {what} column; expected one of {', '.join(known)}; has {have}")
 
 
-def _numbers(frame: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
-    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
-    if len(bad):
-        raise ConfigError("path", f"{path}: {name} of row {bad[0] + 1} is not a number above 0")
-    return values
-
-
-def _seconds(frame: pd.DataFrame, path: Path) -> NDArray[np.float64]:
-    name = _first(frame, TIME_NAMES, "time", path)
-    column = frame[name]
+def _seconds(column: pd.Series) -> NDArray[np.float64]:
+    """Times as seconds; NaN where a cell is no time."""
     if pd.api.types.is_numeric_dtype(column):
-        values = column.to_numpy(np.float64)
-        seconds = values / _ticks_per_second(float(np.nanmax(np.abs(values))))
-    else:
-        times = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
-        if times.isna().any():
-            row = int(np.flatnonzero(times.isna())[0]) + 1
-            raise ConfigError("path", f"{path}: {name} of row {row} is not a time")
-        origin = pd.Timestamp(0, tz="UTC")
-        seconds = ((times - origin) / pd.Timedelta(seconds=1)).to_numpy(np.float64)
-    if np.any(~(np.diff(seconds) > 0)):
-        row = int(np.flatnonzero(~(np.diff(seconds) > 0))[0]) + 2
-        raise ConfigError("path", f"{path}: {name} must rise, but does not at row {row}")
-    return seconds - seconds[0]
+        numbers = column.to_numpy(np.float64, na_value=np.nan)
+        size = np.nanmax(np.abs(numbers), initial=0.0)
+        return numbers / next(scale for least, scale in UNITS if size >= least)
+    moments = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601")
+    since = moments - pd.Timestamp(0, tz="UTC")
+    return since.dt.total_seconds().to_numpy(np.float64)
 
 
-def _ticks_per_second(largest: float) -> float:
-    """Seconds, milli-, micro- or nanoseconds since 1970, told by their size."""
-    for ticks in (1e9, 1e6, 1e3):
-        if largest > 1e8 * ticks:
-            return ticks
-    return 1.0
+def _prices(frame: pd.DataFrame, name: Any) -> NDArray[np.float64]:
+    numbers = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    _require(numbers, np.isfinite(numbers) & (numbers > 0), f"{name} must be a number above 0")
+    return numbers
+
+
+def _require(values: NDArray[np.float64], good: NDArray[np.bool_], rule: str) -> None:
+    if not good.all():
+        row = int(np.flatnonzero(~good)[0])
+        raise ConfigError("path", f"{rule}: row {row + 1} has {values[row]:.10g}")

@@ -1,0 +1,155 @@
+"""Doing runs: one at a time, a chunk at a time, the same code here and in a Ray worker.
+
+A run that raises is a result too: a row with status `failed`, the error, its traceback and the
+command that does it again; the runs beside it go on. A chunk keeps the tables of its runs in memory
+and commits them as one part, so a chunk is the unit of work and of loss. What goes back to the
+driver is small: one `Status` a run.
+"""
+
+import datetime
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from experiments.simulate import resolve, simulate
+from experiments.tables import SCHEMA_VERSION, TABLES, Columns
+from runner import schemas, store
+from runner.provenance import provenance
+from runner.spec import RunSpec, load_history, load_scenario
+
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that ended, well or not. `cause` is what it raised."""
+
+    spec: RunSpec
+    started_at: datetime.datetime
+    wall_seconds: float
+    tables: Mapping[str, Columns] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    cause: BaseException | None = None
+    trace: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran to its end."""
+        return self.cause is None
+
+    @property
+    def error(self) -> str:
+        """Type and message of the failure, empty if ok."""
+        return "" if self.cause is None else f"{type(self.cause).__name__}: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the driver hears of a run."""
+
+    run_id: str
+    ok: bool
+    error: str
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a chunk goes: folder, the kinds of the varied parameters, the sweep's token."""
+
+    out: str
+    parameters: Mapping[str, str]
+    token: str | None = None
+
+
+def perform(spec: RunSpec, on_step: OnStep | None = None) -> Done:
+    """Do a run; whatever it raises, except an interrupt, is part of the result."""
+    started_at, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    try:
+        module = load_scenario(spec.scenario)
+        params = resolve(module, spec.overrides)
+        history = None if spec.history is None else load_history(Path(spec.history))
+        outcome = simulate(module, params, spec.seed, spec.steps, history, on_step)
+    except Exception as error:
+        wall = time.perf_counter() - clock
+        return Done(spec, started_at, wall, cause=error, trace=traceback.format_exc())
+    wall = time.perf_counter() - clock
+    return Done(spec, started_at, wall, outcome.tables, outcome.metrics)
+
+
+def failed(spec: RunSpec, cause: BaseException) -> Done:
+    """A run whose worker died, so that nobody was left to say why."""
+    return Done(spec, datetime.datetime.now(datetime.UTC), 0.0, cause=cause)
+
+
+def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
+    """Do runs and commit them as one part."""
+    done = [perform(spec) for spec in specs]
+    write(done, target)
+    return [Status(each.spec.run_id, each.ok, each.error, each.wall_seconds) for each in done]
+
+
+def write(done: Sequence[Done], target: Target) -> str:
+    """Commit finished runs as one part; returns its name."""
+    origin = _origin([each.spec for each in done])
+    tables = {name: schemas.stamped(_joined(name, done), name, origin) for name in TABLES}
+    runs = schemas.runs_table([_row(each) for each in done], target.parameters)
+    tables[store.RUNS] = schemas.stamped(runs, store.RUNS, origin)
+    return store.commit(Path(target.out), tables, target.token)
+
+
+def _joined(name: str, done: Sequence[Done]) -> pa.Table:
+    pieces = [
+        schemas.to_arrow(name, each.spec.run_id, each.tables[name])
+        for each in done
+        if name in each.tables
+    ]
+    if not pieces:
+        return schemas.table_schema(name).empty_table()
+    return pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
+
+
+def _origin(specs: Sequence[RunSpec]) -> dict[str, Any]:
+    """What made a part; the same for the same runs and code, so it holds no clock."""
+    source = provenance()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "scenario": {"name": specs[0].scenario, "params": specs[0].params},
+        "runs": {
+            spec.run_id: {"seed": spec.seed, "steps": spec.steps, "set": dict(spec.varied)}
+            for spec in specs
+        },
+        "versions": source.versions,
+        "code_version": source.code_version,
+        "commit": source.commit,
+        "dirty": source.dirty,
+    }
+
+
+def _row(done: Done) -> dict[str, Any]:
+    spec, source = done.spec, provenance()
+    return {
+        "run_id": spec.run_id,
+        "scenario": spec.scenario,
+        "seed": spec.seed,
+        "steps": spec.steps,
+        "params": json.dumps(spec.params, sort_keys=True),
+        "status": "ok" if done.ok else "failed",
+        "error": done.error,
+        "traceback": done.trace,
+        "replay": spec.replay,
+        "versions": json.dumps(source.versions, sort_keys=True),
+        "code_version": source.code_version,
+        "commit": source.commit,
+        "dirty": source.dirty,
+        "wall_seconds": done.wall_seconds,
+        "started_at": done.started_at,
+        "varied": spec.varied,
+        "metrics": done.metrics,
+    }

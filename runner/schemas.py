@@ -1,0 +1,128 @@
+"""Arrow schemas: the tables of `experiments.tables` with `run_id` in front, and the table `runs`.
+
+Unit and meaning travel as metadata of every field, the origin of a part as one JSON document under
+the key `fathom` of the schema, which Parquet keeps in the footer. Strings are dictionaries. `runs`
+has one row a run and two kinds of columns of its own: `p_<path>` for each parameter that was set
+or varied, `m_<metric>` for each summary metric. Volatile columns (`wall_seconds`, `started_at`)
+exist in `runs` alone: the other tables hold the same bytes whenever a run is repeated.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from experiments.tables import TABLES, Column, Columns, Table
+
+STRING = pa.dictionary(pa.int32(), pa.string())
+TYPES = {
+    "int32": pa.int32(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "string": STRING,
+    "text": pa.string(),
+    "time": pa.timestamp("us", tz="UTC"),
+}
+RUN_ID = Column("run_id", "string", "", "the run: hash of scenario, parameters, seed, steps, code")
+
+RUNS = Table(
+    "runs",
+    "one row for each run",
+    (
+        Column("run_id", "text", "", RUN_ID.meaning),
+        Column("scenario", "string", "", "name of the scenario, or the path of its file"),
+        Column("seed", "int64", "1", "seed of all random streams"),
+        Column("steps", "int64", "1", "steps asked for"),
+        Column("params", "text", "", "all parameters after overrides, as JSON"),
+        Column("status", "string", "", "ok or failed"),
+        Column("error", "text", "", "type and message of the failure, empty if ok"),
+        Column("traceback", "text", "", "where it failed, empty if ok"),
+        Column("replay", "text", "", "command that does this run again"),
+        Column("versions", "text", "", "Python and libraries, as JSON"),
+        Column("code_version", "string", "", "hash of the source of the four packages"),
+        Column("commit", "string", "", "git commit, empty outside git"),
+        Column("dirty", "bool", "", "whether the source differed from the commit"),
+        Column("wall_seconds", "float64", "s", "time that the run took"),
+        Column("started_at", "time", "", "when it started, UTC"),
+    ),
+)
+VOLATILE = ("wall_seconds", "started_at")
+
+
+def field(column: Column) -> pa.Field:
+    """A field with its unit and meaning as metadata."""
+    metadata = {"unit": column.unit, "meaning": column.meaning}
+    return pa.field(column.name, TYPES[column.kind], metadata=metadata)
+
+
+def table_schema(name: str) -> pa.Schema:
+    """Schema of one of the tables of a run."""
+    return pa.schema([field(RUN_ID), *(field(column) for column in TABLES[name].columns)])
+
+
+def stamped(table: pa.Table, name: str, origin: Mapping[str, Any]) -> pa.Table:
+    """The table with its origin in the schema's metadata."""
+    document = {"table": name, **origin}
+    return table.replace_schema_metadata({"fathom": json.dumps(document, sort_keys=True)})
+
+
+def to_arrow(name: str, run_id: str, columns: Columns) -> pa.Table:
+    """The columns of one run as an Arrow table; a column that is not given is null."""
+    schema = table_schema(name)
+    unknown = set(columns) - set(schema.names)
+    if unknown:
+        raise ValueError(f"table {name} declares no column {', '.join(sorted(unknown))}")
+    rows = max((len(values) for values in columns.values()), default=0)
+    arrays = [_repeated(run_id, rows)]
+    for declared in list(schema)[1:]:
+        values = columns.get(declared.name)
+        arrays.append(pa.nulls(rows, declared.type) if values is None else _array(values, declared))
+    return pa.table(arrays, schema=schema)
+
+
+def _repeated(text: str, rows: int) -> pa.Array:
+    indices = pa.array(np.zeros(rows, dtype=np.int32))
+    return pa.DictionaryArray.from_arrays(indices, pa.array([text], pa.string()))
+
+
+def _array(values: Any, declared: pa.Field) -> pa.Array:
+    if declared.type == STRING:
+        return pa.array(values, pa.string()).dictionary_encode()
+    return pa.array(values, declared.type)
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, str]) -> pa.Table:
+    """The `runs` part of some runs. `parameters` maps varied paths to their kinds.
+
+    Each row has the declared columns, `varied` (path to value) and `metrics` (name to number).
+    """
+    fields = [field(column) for column in RUNS.columns]
+    columns: list[list[Any]] = [[row[each.name] for row in rows] for each in fields]
+    for path, kind in parameters.items():
+        fields.append(field(Column(f"p_{path}", kind, "", f"parameter {path}")))
+        columns.append([cell(row["varied"].get(path), kind) for row in rows])
+    for metric in sorted({name for row in rows for name in row["metrics"]}):
+        fields.append(field(Column(f"m_{metric}", "float64", "", f"metric {metric}")))
+        columns.append([row["metrics"].get(metric) for row in rows])
+    arrays = [_array(values, each) for values, each in zip(columns, fields, strict=True)]
+    return pa.table(arrays, schema=pa.schema(fields))
+
+
+def kind_of(values: Sequence[Any]) -> str:
+    """The narrowest column kind that holds all the values; None fits everywhere."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return "bool"
+    if kinds == {int}:
+        return "int64"
+    return "float64" if kinds and kinds <= {int, float} else "string"
+
+
+def cell(value: Any, kind: str) -> Any:
+    """The value as a column of the kind holds it: lists and tables as JSON text."""
+    if kind == "string" and value is not None and not isinstance(value, str):
+        return json.dumps(value, sort_keys=True)
+    return float(value) if kind == "float64" and value is not None else value

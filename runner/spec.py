@@ -1,0 +1,141 @@
+"""A run to be done: scenario, overrides, seed, steps, price history, and its id.
+
+    run_id = first 16 hex digits of SHA-256(scenario, resolved parameters, seed, steps,
+             history, code version)
+
+in canonical JSON (sorted keys). Two runs with one id give the same tables, so resuming a sweep and
+dropping duplicates are set differences. Parameters are resolved (defaults filled in, types applied)
+before hashing: spelling a default out changes nothing. A scenario in a user's file and a history
+enter by the hash of their bytes. A spec is plain values and travels to any worker.
+"""
+
+import functools
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.paths import History
+from experiments.scenario import Scenario, ScenarioModule, find_scenario
+from experiments.simulate import resolve
+from markets.errors import ConfigError, FathomError
+from markets.params import Params
+from runner.history import read_history
+from runner.overrides import write_value
+from runner.provenance import provenance, short_hash
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to run. `steps` is never None after `plan_run`; `history` is an absolute path."""
+
+    scenario: str
+    overrides: Mapping[str, Any]
+    seed: int
+    steps: int
+    history: str | None
+    run_id: str
+    params: Mapping[str, Any]
+    varied: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def replay(self) -> str:
+        """The command that does this run again."""
+        parts = ["fathom", "run", self.scenario]
+        for path, value in self.overrides.items():
+            parts += ["--set", f"{path}={write_value(value)}"]
+        parts += ["--seed", str(self.seed), "--steps", str(self.steps)]
+        parts += ["--path", self.history] if self.history else []
+        return shlex.join(parts)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, before it is checked."""
+
+    scenario: str
+    overrides: Mapping[str, Any]
+    seed: int = 0
+    steps: int | None = None
+    history: Path | None = None
+
+
+def plan_run(request: Request) -> RunSpec:
+    """Check a request down to the scenario's own rules; raises ConfigError naming the field."""
+    _check_number("seed", request.seed, 0)
+    if request.steps is not None:
+        _check_number("steps", request.steps, 1)
+    module = load_scenario(request.scenario)
+    params = resolve(module, request.overrides)
+    history = None if request.history is None else load_history(request.history)
+    built = build(module, params, history)
+    steps = built.steps if request.steps is None else request.steps
+    values = params.model_dump(mode="json")
+    path = None if request.history is None else str(request.history.resolve())
+    name = scenario_name(request.scenario)
+    identity = [_scenario_identity(name), values, request.seed, steps]
+    identity += [None if path is None else _file_hash(path), provenance().code_version]
+    return RunSpec(
+        scenario=name,
+        overrides=dict(request.overrides),
+        seed=request.seed,
+        steps=steps,
+        history=path,
+        run_id=short_hash(identity),
+        params=values,
+        varied={each: value_at(values, each) for each in request.overrides},
+    )
+
+
+def scenario_name(name: str) -> str:
+    """A built-in name as it is, a file as its absolute path."""
+    return str(Path(name).resolve()) if name.endswith(".py") else name
+
+
+@functools.lru_cache(maxsize=64)
+def load_scenario(name: str) -> ScenarioModule:
+    """The scenario; a file that cannot be imported is a ConfigError, not a traceback."""
+    try:
+        return find_scenario(name)
+    except FathomError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError("scenario", f"{name} cannot be imported: {reason}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def load_history(path: Path) -> History:
+    """The price history, read once in a process."""
+    return read_history(path)
+
+
+def build(module: ScenarioModule, params: Params, history: History | None) -> Scenario:
+    """The scenario's parts, to learn its length and to meet its own checks before the first step."""
+    return module.build(params, history)
+
+
+def value_at(values: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path."""
+    found: Any = values
+    for step in path.split("."):
+        found = found[step]
+    return found
+
+
+def _scenario_identity(name: str) -> list[str]:
+    return [Path(name).stem, _file_hash(name)] if name.endswith(".py") else [name]
+
+
+@functools.lru_cache(maxsize=64)
+def _file_hash(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _check_number(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST_SEED:
+        raise ConfigError(name, f"must be a whole number of at least {least}, got {value!r}")
