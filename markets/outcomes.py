@@ -32,6 +32,7 @@ class Code(IntEnum):
     REDUCE_ONLY = -9
     BUNDLE_FAILED = -10
     UNPAID_GAS = -11
+    SELF_TRADE = -12
 
 
 class Reason(IntEnum):

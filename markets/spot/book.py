@@ -402,6 +402,10 @@ class Book:
             heads[: len(old.heads)] = old.heads
             self.arrays = self.arrays._replace(heads=heads)
 
+    def bar(self, accounts: NDArray[np.int64]) -> None:
+        """Mark accounts that may not trade here: their head is below 0."""
+        self.arrays.heads[accounts] = NO_SLOT
+
     @property
     def count(self) -> int:
         """Orders resting."""
