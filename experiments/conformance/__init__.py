@@ -14,11 +14,11 @@ __all__ = ["Comparison", "compare"]
 def compare(document: dict) -> list[Comparison]:
     """Compare every figure of a vector document with what the mechanisms of Fathom give."""
     if "kind" in document:
-        from experiments.conformance import pools
+        from experiments.conformance.pools import compare as compare_pools
 
-        return pools.compare(document)
+        return compare_pools(document)
     if "title" in document or "kinds" in document:
-        from experiments.conformance import derivatives
+        from experiments.conformance.derivatives import compare as compare_derivatives
 
-        return derivatives.compare(document)
+        return compare_derivatives(document)
     return [failure("unknown kind of document", "kind", got=", ".join(sorted(document))[:80])]

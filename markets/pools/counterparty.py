@@ -4,8 +4,8 @@
     borrow rate:           b u + max(a - b, 0) (u - u*)/(1 - u*) above the optimal usage u*
 
 I, I' (USD): long less short interest before and after a trade; positive f+, e+ where the imbalance
-shrinks, negative f-, e- where it grows. A positive impact is a payment to the trader, drawn from the
-impact pool by the caller and capped there. u: share of the pool reserved; a, b: rates per second.
+shrinks, negative f-, e- where it grows. A positive impact is a payment to the trader, drawn from
+the impact pool by the caller and capped there. u: share of the pool reserved; a, b: per second.
 The published code does not halve the factor although a comment beside it says so.
 Rounding: none; the caller rounds a payment down, a charge up.
 Source: gmx-io/gmx-synthetics contracts/pricing/PricingUtils.sol, README.md.

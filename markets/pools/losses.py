@@ -1,4 +1,4 @@
-"""What providers of liquidity lose: impermanent loss and loss-versus-rebalancing (LVR), closed form.
+"""What providers of liquidity lose: impermanent loss (IL), loss-versus-rebalancing (LVR).
 
     IL = 2 sqrt(r)/(1 + r) - 1          LVR rate = sigma^2/8 of the pool's value (no fee)
     with fee, Poisson blocks of mean dt:  gamma = -ln(1 - fee), k = sqrt(2/dt)/sigma, eta = gamma k,
@@ -17,7 +17,7 @@ import math
 
 from numba import njit
 
-FIXED_BLOCK_FACTOR = 1.7164
+FIXED_BLOCK_FACTOR = math.sqrt(2.0 * math.pi) / 1.4603545088095868  # over |zeta(1/2)|: 1.71645
 
 
 @njit(cache=True)
