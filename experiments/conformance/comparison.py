@@ -60,7 +60,7 @@ def close(
         error = abs(got - reference) / (abs(reference) + atol / rtol)
     elif atol > 0.0:
         tolerance = atol / abs(reference) if reference != 0.0 else atol
-    ok = math.isfinite(got) and error <= tolerance
+    ok = math.isfinite(got) and abs(got - reference) <= rtol * abs(reference) + atol
     return Comparison(case, quantity, reference, got, error, tolerance, ok)
 
 
