@@ -12,7 +12,7 @@ Source: Uniswap v2-core and v2-periphery. Left out: the protocol fee, flash swap
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -30,6 +30,7 @@ from markets.intents import (
     SWAP_EXACT_IN,
     SWAP_EXACT_OUT,
 )
+from markets.ledger import Matrix
 from markets.market import Market
 from markets.outcomes import FILL, Code, Fills, Flows, Reason, flows
 from markets.pools import constant_product as curve
@@ -72,7 +73,9 @@ def quote_exact_out(reserve_in: int, reserve_out: int, fee_ppm: int, output_atom
 
 
 @njit(cache=True)
-def _swap_amounts(row, reserve_in: int, reserve_out: int, fee_ppm: int) -> tuple[int, int, int]:  # type: ignore[no-untyped-def]
+def _swap_amounts(
+    row: Any, reserve_in: int, reserve_out: int, fee_ppm: int
+) -> tuple[int, int, int]:
     """Code, input and output of a swap before the sender's balance is looked at."""
     if row.size <= 0 or row.size >= LARGEST:
         return INVALID, 0, 0
@@ -88,7 +91,7 @@ def _swap_amounts(row, reserve_in: int, reserve_out: int, fee_ppm: int) -> tuple
 
 
 @njit(cache=True)
-def _swap(row, balances, place: Place, fill) -> int:  # type: ignore[no-untyped-def]
+def _swap(row: Any, balances: Matrix, place: Place, fill: Any) -> int:
     """One swap; fills in `fill` and moves both amounts where the code is DONE."""
     if row.side != BUY and row.side != SELL:
         return INVALID
@@ -114,7 +117,7 @@ def _swap(row, balances, place: Place, fill) -> int:  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _deposit_amounts(row, balances, place: Place) -> tuple[int, int, int]:  # type: ignore[no-untyped-def]
+def _deposit_amounts(row: Any, balances: Matrix, place: Place) -> tuple[int, int, int]:
     """Base, quote and shares of a deposit of at most `row.size` base and `row.limit` quote."""
     supply = -balances[place.pool, place.share]
     if supply == 0:
@@ -133,7 +136,7 @@ def _deposit_amounts(row, balances, place: Place) -> tuple[int, int, int]:  # ty
 
 
 @njit(cache=True)
-def _add(row, balances, place: Place) -> int:  # type: ignore[no-untyped-def]
+def _add(row: Any, balances: Matrix, place: Place) -> int:
     """Take base and quote in, give shares out; the first depositor loses the locked minimum."""
     if not (0 < row.size < LARGEST and 0 < row.limit < LARGEST):
         return INVALID
@@ -155,7 +158,7 @@ def _add(row, balances, place: Place) -> int:  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _remove(row, balances, place: Place) -> int:  # type: ignore[no-untyped-def]
+def _remove(row: Any, balances: Matrix, place: Place) -> int:
     """Take shares back, pay out the same part of both reserves."""
     if row.size <= 0:
         return INVALID
@@ -173,7 +176,7 @@ def _remove(row, balances, place: Place) -> int:  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _execute(intents, balances, place: Place, fills, codes) -> int:  # type: ignore[no-untyped-def]
+def _execute(intents: Fills, balances: Matrix, place: Place, fills: Fills, codes: Matrix) -> int:
     """All rows in order; returns the number of fills written."""
     filled = 0
     for at in range(len(intents)):

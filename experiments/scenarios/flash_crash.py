@@ -1,0 +1,132 @@
+"""A crash across spot, pool and perpetual: makers withdraw, leverage unwinds, who pays whom?
+
+One exchange with a spot book and a linear perpetual, one chain with a constant-product pool. Makers
+follow the outside price and leave when it moves too fast; levered traders are liquidated through
+the perpetual's book, then its insurance fund, then the winners; an arbitrageur ties the pool and a
+basis trader the perpetual to the spot book; a whale sells into it. The outside price is that of
+12-13 March 2020: anchors at the turning points of BTC/USD (Bitstamp hourly prints, UTC) joined by a
+Brownian bridge. Any other history can take their place (`--path`).
+"""
+
+import math
+
+import numpy as np
+from markets.derivatives.perpetual import Perpetual
+from pydantic import Field
+
+from agents.arbitrageur import PoolArbitrageur
+from agents.basis_trader import BasisTrader
+from agents.liquidity_provider import LiquidityProvider
+from agents.market_maker import MarketMaker, PerpetualMaker
+from agents.noise import NoiseTakers
+from agents.perpetual_traders import PerpetualTraders
+from agents.whale import Whale
+from experiments.paths import History, Replay
+from experiments.scenario import AgentSpec, Scenario
+from markets import params
+from markets.assets import Asset, Instrument
+from markets.domains import Chain, Exchange, Ordering
+from markets.pools.constant_product_pool import ConstantProductPool
+from markets.spot.order_book import OrderBook
+
+ANCHORS = (
+    (0.0, 7934.57),
+    (10.0, 7342.49),
+    (10.75, 5965.24),
+    (11.0, 6334.44),
+    (15.0, 6124.91),
+    (20.0, 5715.09),
+    (23.0, 5801.77),
+    (24.0, 4841.67),
+    (26.25, 3850.00),
+    (27.0, 5049.75),
+    (34.0, 5842.71),
+    (48.0, 5622.74),
+)
+"""Hours since 12 March 2020 00:00 UTC and BTC/USD: before and after each wave, the low, the end."""
+
+
+class Params(params.Params):
+    """Everything that can be set, venue by venue and agent by agent."""
+
+    step_seconds: float = Field(60.0, gt=0, le=3600)
+    bridge_volatility_per_year: float = Field(0.6, ge=0)
+    """How much the outside price wanders between two known points."""
+    withdraw_volatility_per_hour: float = Field(0.04, gt=0)
+    """Short-run volatility above which both makers cancel their quotes."""
+    block_seconds: float = Field(12.0, gt=0)
+    gas_fee: float = Field(1.0, ge=0)
+    """Gas of one transaction on the chain, in quote units."""
+    book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
+    pool: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
+    perpetual: Perpetual.Params = Perpetual.Params(index_venues=("spot",))
+    maker: MarketMaker.Params = MarketMaker.Params(
+        venue="spot", base=3_000, quote=24e6, order_size=4
+    )
+    perpetual_maker: PerpetualMaker.Params = PerpetualMaker.Params(
+        venue="perpetual", quote=30e6, order_size=4
+    )
+    provider: LiquidityProvider.Params = LiquidityProvider.Params(
+        venue="pool", base=500, quote=500 * ANCHORS[0][1]
+    )
+    arbitrageur: PoolArbitrageur.Params = PoolArbitrageur.Params(
+        book="spot", pool="pool", base=400, quote=3e6
+    )
+    basis: BasisTrader.Params = BasisTrader.Params(
+        spot="spot",
+        perpetual="perpetual",
+        base=1_000,
+        quote=8e6,
+        margin=8e6,
+        largest_position=1_000,
+    )
+    whale: Whale.Params = Whale.Params(
+        venue="spot", size=500, start_seconds=10 * 3600, duration_seconds=3600
+    )
+    traders: PerpetualTraders.Params = PerpetualTraders.Params(venue="perpetual")
+    noise: NoiseTakers.Params = NoiseTakers.Params(venue="spot")
+    swappers: NoiseTakers.Params = NoiseTakers.Params(venue="pool", count=50)
+
+
+def build(params: Params, history: History | None = None) -> Scenario:
+    """The scenario on the built-in anchors, or on a history that takes their place."""
+    path = history or _anchors()
+    base, quote = Asset("BTC", 8), Asset("USDT", 6)
+    instrument = Instrument(base, quote, tick_size=0.1, lot_size=0.0001)
+    withdraw = {"withdraw_volatility_per_hour": params.withdraw_volatility_per_hour}
+    scale = float(path.price[0]) / ANCHORS[0][1]
+    provider = params.provider.model_copy(update={"quote": params.provider.quote * scale})
+    return Scenario(
+        domains=(
+            Exchange("exchange", Ordering.RANDOM),
+            Chain("chain", params.block_seconds, quote.name, params.gas_fee),
+        ),
+        venues=(
+            OrderBook("spot", "exchange", instrument, params.book),
+            Perpetual("perpetual", "exchange", instrument, params.perpetual),
+            ConstantProductPool("pool", "chain", instrument, params.pool),
+        ),
+        agents=(
+            AgentSpec("maker", MarketMaker, params.maker.model_copy(update=withdraw)),
+            AgentSpec(
+                "perpetual_maker",
+                PerpetualMaker,
+                params.perpetual_maker.model_copy(update=withdraw),
+            ),
+            AgentSpec("provider", LiquidityProvider, provider),
+            AgentSpec("arbitrageur", PoolArbitrageur, params.arbitrageur),
+            AgentSpec("basis", BasisTrader, params.basis),
+            AgentSpec("whale", Whale, params.whale),
+            AgentSpec("traders", PerpetualTraders, params.traders),
+            AgentSpec("noise", NoiseTakers, params.noise),
+            AgentSpec("swappers", NoiseTakers, params.swappers),
+        ),
+        processes=(Replay(base.name, path, params.bridge_volatility_per_year),),
+        steps=max(1, math.floor(path.duration_seconds / params.step_seconds)),
+        step_seconds=params.step_seconds,
+    )
+
+
+def _anchors() -> History:
+    hours, prices = zip(*ANCHORS, strict=True)
+    return History(np.array(hours) * 3600.0, np.array(prices))

@@ -1,0 +1,68 @@
+"""Ordering rules: what comes first, and that nothing depends on who was asked first."""
+
+import numpy as np
+import pytest
+
+from markets.domains import Chain, Exchange, Ordering, sequence, transactions
+from markets.errors import ConfigError
+from markets.intents import BUY, bundle, cancel, limit_order, stack, with_tip
+
+
+def orders(*accounts: int) -> np.ndarray:
+    return stack([limit_order(0, account, BUY, at + 1, 10) for at, account in enumerate(accounts)])
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("ordering", list(Ordering))
+def test_an_accounts_own_intents_keep_their_order(ordering: Ordering) -> None:
+    batch = sequence(orders(2, 1, 2, 3, 1, 2), ordering, np.zeros(4), rng())
+    for account in (1, 2, 3):
+        sizes = batch["size"][batch["account"] == account]
+        assert sizes.tolist() == sorted(sizes.tolist())
+    assert len(np.flatnonzero(np.diff(batch["account"]))) == 2
+
+
+@pytest.mark.parametrize("ordering", list(Ordering))
+def test_the_order_of_asking_changes_nothing(ordering: Ordering) -> None:
+    asked = stack([limit_order(0, account, BUY, account, 10) for account in range(1, 9)])
+    one = sequence(asked, ordering, np.arange(9.0), rng())
+    two = sequence(asked[::-1].copy(), ordering, np.arange(9.0), rng())
+    assert np.array_equal(one, two)
+
+
+def test_arrival_goes_by_latency() -> None:
+    latency = np.array([0.0, 0.3, 0.1, 0.2])
+    batch = sequence(orders(1, 2, 3), Ordering.ARRIVAL, latency, rng())
+    assert batch["account"].tolist() == [2, 3, 1]
+
+
+def test_random_orders_differ_from_step_to_step() -> None:
+    generator = rng()
+    asked = orders(*range(1, 30))
+    one = sequence(asked, Ordering.RANDOM, np.zeros(30), generator)
+    two = sequence(asked, Ordering.RANDOM, np.zeros(30), generator)
+    assert not np.array_equal(one, two)
+
+
+def test_tips_come_first_and_bundles_stay_together() -> None:
+    tied = bundle([with_tip(cancel(0, 2, 1), 5), cancel(0, 2, 2)])
+    intents = [limit_order(0, 1, BUY, 1, 1), *tied, with_tip(limit_order(0, 3, BUY, 1, 1), 9)]
+    batch = sequence(stack(intents), Ordering.PRIORITY_FEE, np.zeros(4), rng())
+    assert batch["account"].tolist() == [3, 2, 2, 1]
+    assert transactions(batch).tolist() == [0, 1, 1, 2]
+
+
+def test_blocks_fall_due() -> None:
+    chain = Chain("chain", block_seconds=12, fee_asset="ETH")
+    assert [chain.executes(at, 4) for at in (0, 4, 8, 12, 16, 20)] == [False, False, True] * 2
+    assert chain.executes(3, 60)
+    assert Exchange("exchange").executes(0, 0.001)
+
+
+@pytest.mark.parametrize(("field", "value"), [("block_seconds", 0), ("gas_fee", -1)])
+def test_impossible_chains_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"chain\.{field}"):
+        Chain(**{"name": "chain", "block_seconds": 1, "fee_asset": "ETH", field: value})
