@@ -77,11 +77,12 @@ class PoolArbitrageur(Trader):
         """A swap on the pool and the opposite order on the book, of the same base size."""
         book, pool = view[self.params.book], view[self.params.pool]
         limit_ticks = book.instrument.to_ticks(book_limit)
-        takeable = int(book.lots_within(side, limit_ticks) * self.params.depth_fraction)
+        takeable = int(book.depth_lots(side, limit_ticks) * self.params.depth_fraction)
         most_base = takeable * book.instrument.lot_atoms
         if side == SELL:
             afford = view.balances[self.book_account, self._columns[BUY]]
-            most_base = min(most_base, int(afford / book_limit * self._atomic_ratio(book)))
+            ratio = book.instrument.base.scale / book.instrument.quote.scale
+            most_base = min(most_base, int(afford / book_limit * ratio))
         else:
             most_base = min(most_base, int(view.balances[self.book_account, self._columns[SELL]]))
         input_atoms = self._input(view, side, pool_limit, most_base)
@@ -107,9 +108,3 @@ class PoolArbitrageur(Trader):
             return min(wanted, held, most_base_atoms)
         most_base = min(most_base_atoms, pool.base_atoms // 2)
         return min(wanted, held, max(0, pool.input_atoms(BUY, most_base))) if most_base else 0
-
-    @staticmethod
-    def _atomic_ratio(book: object) -> float:
-        """Base atoms for one quote atom at a price of one."""
-        instrument = book.instrument  # type: ignore[attr-defined]
-        return float(instrument.base.scale / instrument.quote.scale)

@@ -14,6 +14,7 @@ from pydantic import Field
 from agents.trader import NOTHING, Trader
 from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, deposit, limit_order
 from markets.market import Market, View
+from markets.spot.order_book import BookView
 
 
 class BasisTrader(Trader):
@@ -61,26 +62,26 @@ class BasisTrader(Trader):
             return NOTHING
         return self._enter(spot, perpetual, position)
 
-    def _enter(self, spot: object, perpetual: object, position: float) -> Sequence[Intent]:
+    def _enter(self, spot: BookView, perpetual: BookView, position: float) -> Sequence[Intent]:
         """Sell the dear leg and buy the cheap one, if the premium pays for it."""
         edge = 1 + self.params.entry_premium
         room = self.params.largest_position
-        if perpetual.bid > spot.ask * edge and position > -room:  # type: ignore[attr-defined]
+        if perpetual.bid > spot.ask * edge and position > -room:
             side = SELL
-        elif perpetual.ask * edge < spot.bid and position < room:  # type: ignore[attr-defined]
+        elif perpetual.ask * edge < spot.bid and position < room:
             side = BUY
         else:
             return NOTHING
         size = self.params.order_size
         return [*self._order(perpetual, side, size), *self._order(spot, -side, size)]
 
-    def _order(self, book: object, side: int, size: float) -> Sequence[Intent]:
+    def _order(self, book: BookView, side: int, size: float) -> Sequence[Intent]:
         """An immediate order through the best quote by at most the slippage allowed."""
-        best = book.ask if side == BUY else book.bid  # type: ignore[attr-defined]
-        instrument = book.instrument  # type: ignore[attr-defined]
+        best = book.ask if side == BUY else book.bid
+        instrument = book.instrument
         lots = instrument.to_lots(size)
         if not best > 0 or lots <= 0:
             return NOTHING
         limit_ticks = instrument.to_ticks(best * (1 + side * self.params.slippage))
-        index = book.index  # type: ignore[attr-defined]
+        index = book.index
         return [limit_order(index, self.account, side, lots, limit_ticks, IMMEDIATE_OR_CANCEL)]

@@ -79,7 +79,8 @@ class MarketMaker(Trader):
         """Base units held above what the maker aims at, open orders counted as held."""
         book = view[self.params.venue]
         held = self._base.to_units(int(view.balances[self.account, self._base_column]))
-        offered = book.instrument.to_base(book.open_lots(self.account, SELL))
+        orders = book.open_orders(self.account)
+        offered = book.instrument.to_base(int(orders.remaining_lots[orders.side == SELL].sum()))
         return float(held + offered - self.params.base)
 
     def act(self, view: View) -> Sequence[Intent]:

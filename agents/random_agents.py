@@ -78,7 +78,7 @@ class RandomCohort(Cohort):
         params, stream = self.params, self.stream
         book = view[params.venue]
         active = self.accounts[stream.random(params.count) < params.active]
-        orders = book.newest_orders[active]
+        orders = np.asarray(book.newest_order)[active]
         resting = orders >= 0
         placing = active[~resting]
         count = len(placing)

@@ -1,23 +1,25 @@
 """Summary metrics of a run: one number each, named `<venue or agent>.<quantity>`.
 
 Venues: price range, distance to the reference, volume, and on derivatives liquidations, ADL, the
-insurance fund and funding. Agents: profit in quote units, wealth at reference, mark and pool value
-at the end less that at the start. Money: `ledger_residual_atoms`, the largest column sum, is 0.
+insurance fund and funding. Agents: profit in quote units against holding, that is the worth of what
+the agent has at the end less the worth, then, of what it was given at the start. Money:
+`ledger_residual_atoms`, the largest column sum, is 0.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from experiments.tables import Columns
 from experiments.world import World
 
 
 def summarise(
-    world: World, tables: Mapping[str, Columns], before: Mapping[str, float]
+    world: World, tables: Mapping[str, Columns], endowed: NDArray[np.float64]
 ) -> dict[str, float]:
-    """All metrics of a finished world; `before` is each owner's wealth at the start."""
+    """All metrics of a finished world; `endowed` is what each owner held before the first step."""
     metrics = {
         "ledger_residual_atoms": float(np.abs(world.market.ledger.column_sums()).max()),
         "intents": float(world.intents),
@@ -26,9 +28,10 @@ def summarise(
         steps = pd.DataFrame(dict(tables["steps"]))
         for venue, rows in steps.groupby("venue", sort=False):
             metrics |= {f"{venue}.{name}": value for name, value in _venue(rows).items()}
-    after = world.values()
+    profit = (world.holdings() - endowed) @ world.unit_values()
+    owners = world.market.ledger.owner_names
     for trader in world.traders:
-        metrics[f"{trader.name}.profit"] = after[trader.name] - before[trader.name]
+        metrics[f"{trader.name}.profit"] = float(profit[owners.index(trader.name)])
     return metrics
 
 

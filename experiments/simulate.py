@@ -82,11 +82,11 @@ def simulate(
     if steps is not None:
         built = replace(built, steps=steps)
     world = World(built, seed)
-    before = world.values()
+    endowed = world.holdings()
     for done in range(1, built.steps + 1):
         world.step()
         if on_step is not None:
             on_step(done, built.steps)
     tables = world.recorder.tables()
-    metrics = summarise(world, tables, before)
+    metrics = summarise(world, tables, endowed)
     return Outcome(scenario.name, params.model_dump(), seed, built.steps, tables, metrics)

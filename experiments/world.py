@@ -8,6 +8,7 @@ owns time and randomness and hands them out; the market owns money; traders own 
 
 import mesa
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.trader import Trader
 from experiments.randomness import stream
@@ -84,15 +85,17 @@ class World(mesa.Model):
             decided.extend(trader.act(view))
         return decided
 
-    def values(self) -> dict[str, float]:
-        """Each owner's wealth in quote units: balances at reference, mark and pool value."""
-        moment = self.moment(self.now)
+    def holdings(self) -> NDArray[np.float64]:
+        """What each owner holds: owners down, assets across, in units."""
         ledger = self.market.ledger
-        worth = np.array([self._unit_value(a.name, moment) for a in ledger.assets])
-        scale = np.array([asset.scale for asset in ledger.assets], np.float64)
-        per_account = (ledger.balances / scale) @ worth
-        totals = np.bincount(ledger.owner, per_account, len(ledger.owner_names))
-        return dict(zip(ledger.owner_names, totals.tolist(), strict=True))
+        sums = np.zeros((len(ledger.owner_names), len(ledger.assets)), np.int64)
+        np.add.at(sums, ledger.owner, ledger.balances)
+        return sums / np.array([asset.scale for asset in ledger.assets], np.float64)
+
+    def unit_values(self) -> NDArray[np.float64]:
+        """What a unit of each asset is worth now, in quote: reference, mark or pool value."""
+        moment = self.moment(self.now)
+        return np.array([self._unit_value(a.name, moment) for a in self.market.ledger.assets])
 
     def _unit_value(self, asset: str, moment: Moment) -> float:
         for venue in self.market.venues.values():
