@@ -8,6 +8,7 @@ an object that decides alone, once as a cohort that decides for all its members 
 
 from collections.abc import Sequence
 
+import numpy as np
 from pydantic import Field
 
 from agents.trader import NOTHING, Cohort, Trader

@@ -61,7 +61,7 @@ class Recorder:
         if len(gas) and "flows" in self._tables:
             self._flows.append((moment.step, -1, self._summed(gas)))
         if "accounts" in self._tables and moment.step % self._account_steps == 0:
-            self._accounts.append((moment.step, self._by_owner()))
+            self._accounts.append((moment.step, self._market.holdings_atoms()))
 
     def _summed(self, flows: Flows) -> Flows:
         """The flows of one step with equal payer, receiver, asset and reason added up by owner."""
@@ -76,12 +76,6 @@ class Recorder:
         summed["asset"], summed["reason"] = flows["asset"][first], flows["reason"][first]
         np.add.at(summed["atoms"], group, flows["atoms"])
         return summed[summed["payer"] != summed["receiver"]]
-
-    def _by_owner(self) -> NDArray[np.int64]:
-        ledger = self._market.ledger
-        sums = np.zeros((len(ledger.owner_names), len(ledger.assets)), np.int64)
-        np.add.at(sums, ledger.owner, ledger.balances)
-        return sums
 
     def tables(self) -> dict[str, Columns]:
         """All tables, each with every declared column."""

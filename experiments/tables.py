@@ -111,12 +111,12 @@ EVENTS = Table(
 
 ACCOUNTS = Table(
     "accounts",
-    "balances of every owner, summed over its accounts, every few steps",
+    "what every owner holds, the escrow of its orders included, every few steps",
     (
         STEP,
         Column("owner", "string", "", "agent or venue"),
         Column("asset", "string", "", "asset"),
-        Column("balance", "float64", "asset", "sum over the owner's accounts"),
+        Column("balance", "float64", "asset", "sum over the owner's accounts and orders"),
         Column("accounts", "int64", "1", "accounts that hold the asset"),
     ),
 )

@@ -86,10 +86,9 @@ class World(mesa.Model):
         return decided
 
     def holdings(self) -> NDArray[np.float64]:
-        """What each owner holds: owners down, assets across, in units."""
+        """What each owner holds, the escrow of its orders included, in units: owners x assets."""
         ledger = self.market.ledger
-        sums = np.zeros((len(ledger.owner_names), len(ledger.assets)), np.int64)
-        np.add.at(sums, ledger.owner, ledger.balances)
+        sums = self.market.holdings_atoms()
         return sums / np.array([asset.scale for asset in ledger.assets], np.float64)
 
     def unit_values(self) -> NDArray[np.float64]:

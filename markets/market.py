@@ -204,6 +204,17 @@ class Market:
         for venue in self.venues.values():
             venue.check()
 
+    def holdings_atoms(self) -> NDArray[np.int64]:
+        """Owners x assets: balances summed by owner, escrow counted as its beneficiary's."""
+        ledger = self.ledger
+        sums = np.zeros((len(ledger.owner_names), len(ledger.assets)), np.int64)
+        np.add.at(sums, ledger.owner, ledger.balances)
+        for venue in self.venues.values():
+            for escrow in venue.escrowed():
+                np.add.at(sums[:, escrow.column], ledger.owner[escrow.accounts], escrow.atoms)
+                sums[ledger.owner[escrow.holder], escrow.column] -= escrow.atoms.sum()
+        return sums
+
     def drain_gas_flows(self) -> Flows:
         """Gas paid since the last call."""
         gas = np.concatenate(self._gas_flows) if self._gas_flows else np.zeros(0, FLOW)

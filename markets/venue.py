@@ -13,7 +13,7 @@ Fills and flows gather inside until they are drained, once a step, for the recor
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,15 @@ class Moment:
     seconds: float
     step_seconds: float
     reference: Mapping[str, float] = field(default_factory=dict)
+
+
+class Escrow(NamedTuple):
+    """Amounts of one asset (a ledger column) that one account of a venue holds for others."""
+
+    holder: int
+    column: int
+    accounts: NDArray[np.int64]
+    atoms: NDArray[np.int64]
 
 
 class Venue(ABC):
@@ -86,6 +95,10 @@ class Venue(ABC):
     @abstractmethod
     def measure(self, moment: Moment) -> dict[str, float]:
         """The step's figures, by column of the `steps` table; NaN where there is none."""
+
+    def escrowed(self) -> list[Escrow]:
+        """What the venue holds for others, such as the cover of their resting orders."""
+        return []
 
     def asset_values(self, moment: Moment) -> dict[str, float]:
         """What one unit of each asset that the venue itself issues is worth, in quote units."""

@@ -23,6 +23,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant, FathomError
 from markets.outcomes import FILL, Fills, Flows, fee_flows
+from markets.rounding import PPM
 from markets.spot.audit import faults
 from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, Book
 from markets.spot.matching import (
@@ -36,7 +37,7 @@ from markets.spot.matching import (
     Terms,
     execute_batch,
 )
-from markets.venue import Moment, Venue
+from markets.venue import Escrow, Moment, Venue
 
 if TYPE_CHECKING:
     from markets.market import Market
@@ -271,6 +272,27 @@ class OrderBook(Venue):
                 needed_atoms += fee - charged_atoms
         self._require_held(self.instrument.quote, int(self._tally[HELD_QUOTE_ATOMS]) - needed_atoms)
 
+    def escrowed(self) -> list[Escrow]:
+        """The cover of resting orders: base for asks, notional and fee still due for bids."""
+        terms, orders = self._terms, self.book.arrays.orders
+        asks, bids = orders[orders["side"] < 0], orders[orders["side"] > 0]
+        cost_atoms = bids["price_ticks"] * terms.notional_atoms
+        due_atoms = cost_atoms * bids["remaining_lots"]
+        if terms.maker_fee_ppm > 0:
+            due_atoms += _fees_up(cost_atoms * bids["size_lots"], terms.maker_fee_ppm)
+            due_atoms -= bids["venue_atoms"]
+        return [
+            Escrow(
+                terms.escrow_row,
+                terms.base_column,
+                asks["account"].astype(np.int64),
+                asks["remaining_lots"] * terms.lot_atoms,
+            ),
+            Escrow(
+                terms.escrow_row, terms.quote_column, bids["account"].astype(np.int64), due_atoms
+            ),
+        ]
+
     def measure(self, moment: Moment) -> dict[str, float]:
         book, instrument, tally = self.book, self.instrument, self._tally.tolist()
         bid, ask = _price(instrument, book.bid_ticks), _price(instrument, book.ask_ticks)
@@ -290,6 +312,12 @@ class OrderBook(Venue):
             "volume": instrument.to_base(tally[VOLUME_LOTS] - self._volume_lots),
             "trades": tally[TRADES] - self._trades,
         }
+
+
+def _fees_up(notional_atoms: NDArray[np.int64], fee_ppm: int) -> NDArray[np.int64]:
+    """ceil(notional * fee / 10**6) on columns; see `markets.rounding.ppm_up`."""
+    whole, rest = np.divmod(notional_atoms, PPM)
+    return whole * fee_ppm - (-(rest * fee_ppm) // PPM)
 
 
 def _price(instrument: Instrument, price_ticks: int) -> float:
