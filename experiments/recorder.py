@@ -44,6 +44,10 @@ class Recorder:
 
     def step(self, moment: Moment) -> None:
         """Append the step that has just been checked."""
+        if not self._tables:
+            for venue in self._venues:
+                venue.forget()
+            return
         self._moments.append(moment.seconds + moment.step_seconds)
         for number, venue in enumerate(self._venues):
             fills, flows = venue.drain_fills(), venue.drain_flows()

@@ -85,7 +85,7 @@ def sequence(
     if len(intents) < 2:
         return intents
     account = intents["account"]
-    if np.any(account[1:] < account[:-1]):
+    if (account[1:] < account[:-1]).any():
         intents = intents[np.argsort(account, kind="stable")]
         account = intents["account"]
     if ordering is Ordering.ARRIVAL:

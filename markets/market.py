@@ -119,9 +119,9 @@ class Market:
     def execute(self, intents: NDArray[np.void], moment: Moment, randomness: Randomness) -> int:
         """Sequence and execute the step's intents; returns how many were executed."""
         executed = 0
-        placed = self._domain_of_venue[intents["venue"]]
+        placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):
-            own = intents[placed == number]
+            own = intents if placed is None else intents[placed == number]
             if len(self._pending[name]):
                 own = np.concatenate([self._pending[name], own])
             if not domain.executes(moment.seconds, moment.step_seconds):
@@ -139,10 +139,12 @@ class Market:
         """Hand runs of rows to their venues; a bundle is a run of its own."""
         if not len(batch):
             return
+        cut = batch["venue"][1:] != batch["venue"][:-1]
         bundled = batch["bundle"] != 0
-        ends = np.diff(transactions(batch)) > 0
-        apart = (batch["venue"][1:] != batch["venue"][:-1]) | bundled[1:] | bundled[:-1]
-        starts = [0, *(np.flatnonzero(ends & apart) + 1).tolist(), len(batch)]
+        if bundled.any():
+            ends = np.diff(transactions(batch)) > 0
+            cut = ends & (cut | bundled[1:] | bundled[:-1])
+        starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(batch)]
         venues = list(self.venues.values())
         for first, last in pairwise(starts):
             rows = batch[first:last]

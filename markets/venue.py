@@ -111,6 +111,11 @@ class Venue(ABC):
     def restore(self, state: Any) -> None:  # noqa: B027 - a venue whose state is all in the ledger
         """Go back to a snapshot."""
 
+    def forget(self) -> None:
+        """Drop fills and flows that nobody records."""
+        self._fills.clear()
+        self._flows.clear()
+
     def drain_fills(self) -> Fills:
         """The fills since the last call."""
         fills = np.concatenate(self._fills) if self._fills else np.zeros(0, FILL)

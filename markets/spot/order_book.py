@@ -228,6 +228,11 @@ class OrderBook(Venue):
         if len(self._fill_buffer) < self.book.count:
             self._fill_buffer = np.empty(2 * self.book.count, FILL)
 
+    def forget(self) -> None:
+        """See `Venue.forget`."""
+        super().forget()
+        self._without_flows.clear()
+
     def drain_flows(self) -> Flows:
         """Fees and rebates since the last call."""
         if self._without_flows:
