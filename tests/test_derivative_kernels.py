@@ -1,0 +1,367 @@
+"""Invariants of margin, profit, funding, marks and liquidation, on random positions."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numba import njit
+
+from markets.derivatives import close_out, funding, liquidation, margin, mark, pnl
+from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+
+prices = st.floats(1.0, 1e5)
+sizes = st.floats(1e-3, 1e4)
+rates = st.floats(-0.01, 0.01)
+sides = st.sampled_from([LONG, SHORT])
+contracts = st.sampled_from([LINEAR, INVERSE, QUANTO])
+
+MAJOR = margin.bracket_tiers(
+    [0, 50e3, 250e3, 1e6, 10e6, 20e6, 50e6], [0.004, 0.005, 0.01, 0.025, 0.05, 0.1, 0.125]
+)
+
+
+def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
+    return pytest.approx(value, rel=rel, abs=absolute)
+
+
+# --- margin ----------------------------------------------------------------------------------
+
+
+def taxed(notional: float) -> float:
+    """Requirement bracket by bracket, as an income tax."""
+    tops = [*MAJOR.floors[1:], np.inf]
+    return sum(
+        max(0.0, min(notional, top) - floor) * rate
+        for floor, top, rate in zip(MAJOR.floors, tops, MAJOR.rates, strict=True)
+    )
+
+
+@given(st.floats(0.0, 1e8))
+def test_brackets_are_marginal(notional: float) -> None:
+    assert margin.maintenance_margin(MAJOR, notional) == near(taxed(notional))
+
+
+@given(st.floats(0.0, 1e8), st.floats(0.0, 1e6))
+def test_maintenance_margin_rises_and_never_jumps(notional: float, more: float) -> None:
+    low, high = margin.maintenance_margin(MAJOR, np.array([notional, notional + more]))
+    assert -1e-6 <= high - low <= MAJOR.rates[-1] * more + 1e-6
+
+
+@given(st.sampled_from(MAJOR.floors[1:].tolist()))
+def test_a_floor_belongs_to_the_tier_below_and_whole_tiers_jump(floor: float) -> None:
+    below, above = margin.tier_of(MAJOR, np.array([floor, np.nextafter(floor, np.inf)]))
+    assert above == below + 1
+    at, beyond = margin.whole_tier_margin(MAJOR, np.array([floor, floor * (1 + 1e-9)]))
+    assert beyond - at == near(floor * (MAJOR.rates[above] - MAJOR.rates[below]), 1e-6)
+
+
+@given(st.floats(0.0, 1e8))
+def test_open_interest_only_raises_the_initial_rate(open_notional: float) -> None:
+    rate = margin.open_interest_rate(0.05, open_notional, 2e7, 5e7)
+    assert 0.05 <= rate <= 1.0
+    assert rate <= margin.open_interest_rate(0.05, open_notional + 1e6, 2e7, 5e7)
+
+
+@given(st.floats(-1e6, 1e6), prices, st.floats(0.0, 1.0))
+def test_haircuts_never_help(net: float, index: float, collateral_rate: float) -> None:
+    value = margin.collateral_value(net, index, collateral_rate)
+    assert value <= net * index + 1e-6
+    if net < 0.0:
+        assert value == net * index
+
+
+# --- profit ----------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from([LINEAR, INVERSE]),
+    st.lists(st.tuples(st.integers(-50, 50).filter(bool), prices), min_size=1, max_size=12),
+    prices,
+)
+def test_average_cost_agrees_with_the_cash_ledger(
+    contract: int, fills: list[tuple[int, float]], exit_price: float
+) -> None:
+    """Realised plus open profit is what the fills paid plus the position's value, any path."""
+    position, entry, realised, cash = 0, np.nan, 0.0, 0.0
+    for lots, price in fills:
+        position, entry, gained = pnl.apply_fill(contract, position, entry, lots, price)
+        realised += gained
+        cash += lots / price if contract == INVERSE else -lots * price
+    value = -position / exit_price if contract == INVERSE else position * exit_price
+    open_profit = pnl.profit(contract, 1, position, entry, exit_price) if position else 0.0
+    scale = sum(abs(lots) * (1.0 if contract == INVERSE else 1e5) for lots, _ in fills)
+    assert realised + open_profit == near(cash + value, 1e-9, 1e-11 * scale)
+    assert np.isnan(entry) == (position == 0)
+
+
+@given(contracts, sides, sizes, prices, prices, prices)
+def test_profit_adds_up_along_a_path(
+    contract: int, side: int, size: float, first: float, second: float, third: float
+) -> None:
+    whole = pnl.profit(contract, side, size, first, third)
+    parts = pnl.profit(contract, side, size, first, second)
+    parts += pnl.profit(contract, side, size, second, third)
+    assert whole == near(parts, 1e-9, 1e-9 * size * max(first, second, third))
+
+
+def test_a_roll_keeps_contracts_and_changes_the_coin_notional() -> None:
+    near_coin, far_coin = pnl.notional(INVERSE, np.array([50_000.0, 50_000.0]), [50e3, 62.5e3])
+    assert (near_coin, far_coin) == (1.0, 0.8)
+    assert pnl.basis_annual(62.5e3, 50e3, 365.0) == pytest.approx(0.25)
+
+
+# --- funding and marks -----------------------------------------------------------------------
+
+
+@given(rates, rates, st.floats(0.0, 0.001))
+def test_the_clamp_is_a_median(premium: float, interest: float, damper: float) -> None:
+    middle = mark.median3(premium - damper, interest, premium + damper)
+    assert funding.damped_rate(premium, interest, damper) == near(middle, 1e-12, 1e-17)
+
+
+@given(contracts, st.lists(st.integers(-1000, 1000), min_size=1, max_size=20), prices, rates)
+def test_funding_sums_to_zero(contract: int, held: list[int], price: float, rate: float) -> None:
+    positions = np.array([*held, -sum(held)], np.float64)
+    paid = funding.funding_payment(contract, 1, positions, price, rate)
+    assert abs(paid.sum()) <= 1e-12 * np.abs(paid).sum() + 1e-300
+    if rate > 0.0:
+        assert np.all(paid * positions >= 0.0)  # longs pay a positive rate
+
+
+@given(st.sampled_from([LINEAR, INVERSE]), st.lists(st.tuples(prices, rates), min_size=1))
+def test_stamps_and_the_cumulative_index_charge_the_same(
+    contract: int, stamps: list[tuple[float, float]]
+) -> None:
+    sizes_held = np.array([3.0, -7.5])
+    charged = sum(funding.funding_payment(contract, 1, sizes_held, p, r) for p, r in stamps)
+    index = sum(funding.funding_index_step(contract, p, r) for p, r in stamps)
+    assert sizes_held * index == pytest.approx(charged, rel=1e-9, abs=1e-6)
+
+
+@given(rates, rates, st.floats(0.005, 0.1), st.floats(0.1, 0.9))
+def test_step_limits_hold(rate: float, previous: float, initial: float, share: float) -> None:
+    maintenance = share * initial
+    got = funding.step_limited_rate(rate, previous, initial, maintenance)
+    assert abs(got - previous) <= 0.75 * maintenance + 1e-12
+    if abs(previous) <= 0.75 * (initial - maintenance):
+        assert abs(got) <= 0.75 * (initial - maintenance) + 1e-12
+
+
+def test_deribit_rate_has_a_dead_band() -> None:
+    marks = np.array([100.04, 99.96, 100.15, 99.85])
+    assert funding.dead_band_rate(marks, 100.0) == pytest.approx([0, 0, 0.001, -0.001])
+
+
+@given(st.lists(st.tuples(prices, sizes), min_size=1, max_size=10), st.floats(0.01, 1.0))
+def test_impact_price_spends_exactly_the_notional(
+    levels: list[tuple[float, float]], share: float
+) -> None:
+    level_prices = np.array([price for price, _ in sorted(levels)])
+    level_sizes = np.array([size for _, size in sorted(levels)])
+    depth = float(level_prices @ level_sizes)
+    impact = funding.impact_price(level_prices, level_sizes, share * depth * (1 - 1e-12))
+    assert level_prices[0] * (1 - 1e-12) <= impact <= level_prices[-1] * (1 + 1e-12)
+    worse = funding.impact_price(level_prices, level_sizes, depth * (1 - 1e-12))
+    assert impact <= worse * (1 + 1e-12)
+    assert np.isnan(funding.impact_price(level_prices, level_sizes, 1.001 * depth))
+
+
+def test_a_side_without_depth_adds_no_premium() -> None:
+    bids, asks = np.array([np.nan, 101.0, np.nan]), np.array([99.0, np.nan, np.nan])
+    assert funding.premium_sample(bids, asks, 100.0) == pytest.approx([-0.01, 0.01, 0.0])
+
+
+def test_sample_tails_are_cut_on_both_sides() -> None:
+    samples = [0, 10, 20, 30, 40, 50, 60, 70, 80, 1_000_000]
+    rule = funding.PremiumSamplesRule(10, 100_000, 0)  # 2 of 10 samples go
+    assert funding.sampled_rate_ppm(samples, rule, 1_000_000) == 45
+    negative = [-sample for sample in samples]
+    assert funding.sampled_rate_ppm(negative, rule, 1_000_000) == -45
+    assert funding.sampled_rate_ppm(samples, rule, 40) == 40
+
+
+@given(st.lists(st.tuples(prices, st.floats(0.1, 5.0)), min_size=1, max_size=9))
+def test_the_weighted_median_splits_the_weight(members: list[tuple[float, float]]) -> None:
+    values, weights = np.array(members).T
+    middle = mark.weighted_median(values, weights)
+    half = weights.sum() / 2.0
+    assert weights[values < middle].sum() <= half * (1 + 1e-12)
+    assert weights[values > middle].sum() <= half * (1 + 1e-12)
+    with_gap = mark.weighted_median(np.append(values, np.nan), np.append(weights, 99.0))
+    assert with_gap == middle
+    mean = mark.weighted_mean(values, weights)
+    assert values.min() * (1 - 1e-12) <= mean <= values.max() * (1 + 1e-12)
+
+
+@given(st.floats(-50, 50), st.lists(st.floats(0.1, 1e3), min_size=1, max_size=20))
+def test_an_ema_of_a_constant_is_the_constant(sample: float, gaps: list[float]) -> None:
+    top = bottom = 0.0
+    for gap in gaps:
+        top, bottom = mark.ema_step(top, bottom, sample, gap, mark.DERIBIT_EMA_SECONDS)
+    assert top / bottom == near(sample)
+
+
+@given(prices, prices, st.floats(0.001, 0.2))
+def test_bounded_basis_keeps_the_mark_in_its_band(
+    future: float, index: float, bandwidth: float
+) -> None:
+    moved = mark.moving_basis_mark(index, mark.bounded_basis(future, index, bandwidth))
+    assert abs(moved / index - 1.0) <= bandwidth + 1e-12
+    if abs(future / index - 1.0) < bandwidth:
+        assert moved == near(future)
+
+
+# --- liquidation -----------------------------------------------------------------------------
+
+
+@given(contracts, sides, prices, st.floats(2.0, 100.0), st.floats(0.05, 0.9), st.floats(0.1, 1e4))
+def test_liquidation_lies_between_entry_and_bankruptcy(
+    contract: int, side: int, entry: float, leverage: float, share: float, size: float
+) -> None:
+    """With the initial margin alone, and a maintenance rate below the initial rate."""
+    wallet = float(pnl.notional(contract, size, entry)) / leverage
+    backing = liquidation.Backing(wallet, share / (leverage + 1.0))
+    trigger = float(liquidation.liquidation_price(contract, side, size, entry, backing))
+    bankruptcy = float(liquidation.bankruptcy_price(contract, side, size, entry, backing))
+    assert side * bankruptcy < side * trigger < side * entry
+    held = wallet + pnl.profit(contract, side, size, entry, trigger)
+    needed = pnl.notional(contract, size, trigger) * backing.maintenance_rate
+    assert held == near(needed, 1e-7, 1e-9 * wallet)
+    ruined = wallet + pnl.profit(contract, side, size, entry, bankruptcy)
+    assert ruined == near(0.0, 0.0, 1e-9 * wallet * leverage)
+
+
+@given(st.floats(1.01, 10.0), prices, st.floats(1.0, 1e6))
+def test_an_inverse_short_covered_by_coins_is_never_liquidated(
+    cover: float, entry: float, quote_size: float
+) -> None:
+    backing = liquidation.Backing(cover * quote_size / entry)
+    assert np.isnan(liquidation.liquidation_price(INVERSE, SHORT, quote_size, entry, backing))
+
+
+@given(sides, st.floats(1.0, 300.0), st.floats(0.02, 0.5))
+def test_the_tiered_price_solves_its_own_bracket(side: int, size: float, share: float) -> None:
+    entry = 40_000.0
+    wallet = share * size * entry + 1.0
+    price, tier = liquidation.tiered_liquidation_price(side, size, entry, wallet, MAJOR)
+    assume(tier[0] >= 0)
+    equity = wallet + side * size * (price[0] - entry)
+    assert margin.tier_of(MAJOR, size * price[0]) == tier[0]
+    assert equity == near(taxed(size * price[0]), 1e-9, 1e-6)
+
+
+def test_tiered_prices_take_columns_and_know_when_there_is_none() -> None:
+    side, wallet = np.array([1, 1, -1]), np.array([150e3, 2e6, 90e3])
+    found, tier = liquidation.tiered_liquidation_price(side, 30.0, 40e3, wallet, MAJOR)
+    single = [
+        liquidation.tiered_liquidation_price(s, 30.0, 40e3, w, MAJOR)[0][0]
+        for s, w in zip(side, wallet, strict=True)
+    ]
+    assert found == pytest.approx(single, nan_ok=True)
+    assert np.isnan(found[1])
+    assert tier[1] == -1
+
+
+@given(sides, prices, sizes, st.floats(1.5, 40.0))
+def test_hyperliquid_form_equals_the_account_form(
+    side: int, entry: float, size: float, leverage: float
+) -> None:
+    rate = 0.5 / 40.0
+    wallet = size * entry / leverage
+    available = wallet - size * entry * rate
+    expected = liquidation.liquidation_price(
+        LINEAR, side, size, entry, liquidation.Backing(wallet, rate)
+    )
+    assert liquidation.step_price(side, entry, size, available, rate) == near(float(expected))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-5, 5), prices, st.floats(0.01, 0.2)), min_size=1, max_size=4),
+    st.floats(-0.5, 0.99),
+    st.floats(0.05, 0.95),
+)
+def test_closing_at_dydx_bankruptcy_keeps_the_ratio(
+    positions: list[tuple[float, float, float]], health: float, share: float
+) -> None:
+    held, oracles, mm_rates = np.array(positions).T
+    assume(np.abs(held).min() > 1e-3)
+    empty = liquidation.weighted_account(0.0, held, oracles, mm_rates)
+    cash = health * empty.requirement - empty.net_collateral
+    account = liquidation.weighted_account(cash, held, oracles, mm_rates)
+    assert liquidation.is_liquidatable(account)
+    side, closed = np.sign(held[0]), share * abs(held[0])
+    quote = liquidation.bankruptcy_quote(account, side, closed * oracles[0], mm_rates[0])
+    after = held.copy()
+    after[0] -= side * closed
+    left = liquidation.weighted_account(cash + quote, after, oracles, mm_rates)
+    assert left.net_collateral / left.requirement == near(health, 1e-6, 1e-6)
+    rule = liquidation.FillableRule()
+    fillable = liquidation.fillable_price(account, side, oracles[0], mm_rates[0], rule)
+    assert side * fillable <= side * oracles[0]  # never better for the liquidated account
+
+
+def test_entry_margin_prices_exhaust_the_margins() -> None:
+    for contract in (LINEAR, INVERSE):
+        size = 2.0 if contract == LINEAR else 40_000.0
+        terms = liquidation.EntryTerms(20.0, 0.005, extra_margin=0.01)
+        found = liquidation.entry_margin(contract, LONG, size, 20_000.0, terms)
+        lost = pnl.profit(contract, LONG, size, 20_000.0, found.bankruptcy_price)
+        assert lost == near(-(found.initial_margin + 0.01))
+        lost = pnl.profit(contract, LONG, size, 20_000.0, found.liquidation_price)
+        assert lost == near(found.maintenance_margin - found.initial_margin - 0.01)
+
+
+# --- stages ----------------------------------------------------------------------------------
+
+
+def test_stages_go_from_book_to_backstop_to_adl() -> None:
+    equity = np.array([1000.0, 999.0, 667.0, 666.0, 0.0, -1.0])
+    rule = close_out.BookRule()
+    stages = close_out.margin_stage(equity, 1000.0, rule)
+    assert stages.tolist() == [0, 1, 1, 2, 2, 3]
+    closed = close_out.staged_notional(stages, 200e3, False, rule)
+    assert closed.tolist() == [0.0, 40e3, 40e3, 200e3, 200e3, 200e3]
+    assert close_out.staged_notional(1, 200e3, True, rule) == 200e3
+
+
+@given(st.floats(1.0, 1e7), st.floats(0.0, 2e5))
+def test_block_limits_hold(notional: float, already: float) -> None:
+    limits = close_out.CloseLimits()
+    closed = close_out.block_close_notional(notional, already, limits)
+    assert 0.0 <= closed <= notional
+    assert closed + already <= max(limits.block_limit, already)
+
+
+@given(sides, prices, sizes, st.floats(-0.05, 0.03))
+def test_backstop_terms_stay_between_zero_price_and_mark(
+    side: int, price: float, size: float, fraction: float
+) -> None:
+    rule = close_out.BackstopRule(0.015)
+    terms = close_out.backstop_terms(side, size, price, fraction, rule)
+    assert 0.0 <= terms.close_size <= size
+    assert (terms.close_size == 0.0) == (fraction >= 0.015)
+    low, high = sorted((float(terms.zero_price), price))
+    assert low * (1 - 1e-12) <= terms.counterparty_price <= high * (1 + 1e-12)
+
+
+@given(st.floats(1.0, 1e8))
+def test_tier_reduction_reaches_the_bracket_below(notional: float) -> None:
+    left = notional - close_out.tier_reduction(MAJOR, notional)
+    tier = margin.tier_of(MAJOR, notional)
+    assert margin.tier_of(MAJOR, left) == max(0, tier - 1)
+
+
+# --- in kernels ------------------------------------------------------------------------------
+
+
+@njit
+def step_of_a_kernel(premium: float, price: float) -> tuple[float, float, float]:
+    rate = funding.interval_rate(funding.damped_rate(premium, 1e-4, 5e-4), 1.0, 0.04)
+    paid = funding.funding_payment(LINEAR, LONG, 2.0, price, rate)
+    position, entry, _ = pnl.apply_fill(LINEAR, 2.0, price, -3.0, price + 10.0)
+    return paid, position * entry, mark.median3(price, price + 1.0, price - 1.0)
+
+
+def test_leaf_functions_run_inside_a_compiled_kernel() -> None:
+    assert step_of_a_kernel(0.01, 100.0) == step_of_a_kernel.py_func(0.01, 100.0)
+    assert step_of_a_kernel(0.01, 100.0) == pytest.approx((0.2375, -110.0, 100.0))

@@ -1,0 +1,165 @@
+"""Who bears a loss: deleveraging, insurance fund and clawback, on random queues and books."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from markets.derivatives import adl, insurance, pnl
+from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+
+prices = st.floats(1.0, 1e5)
+sides = st.sampled_from([LONG, SHORT])
+contracts = st.sampled_from([LINEAR, INVERSE, QUANTO])
+
+
+def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
+    return pytest.approx(value, rel=rel, abs=absolute)
+
+
+# --- deleveraging ----------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=20), st.integers(0, 5000))
+def test_the_queue_closes_in_order(lots: list[int], quantity: int) -> None:
+    held = np.array(lots)
+    closed = adl.queue_close(held, quantity)
+    assert closed.dtype == np.int64
+    assert closed.sum() == min(quantity, held.sum())
+    touched = np.flatnonzero(closed)
+    assert np.array_equal(touched, np.arange(touched.size))
+    assert np.array_equal(closed[touched[:-1]], held[touched[:-1]])
+
+
+@given(
+    contracts,
+    sides,
+    st.lists(st.floats(0.1, 100.0), min_size=1, max_size=8),
+    prices,
+    st.floats(0.8, 0.999),
+)
+def test_forgone_profit_is_the_bad_debt(
+    contract: int, bankrupt_side: int, queue: list[float], price: float, gap: float
+) -> None:
+    """A bankrupt position beyond its price: what it lacks at the mark, the queue forgoes."""
+    bankruptcy = price
+    current = price * gap if bankrupt_side == LONG else price / gap
+    quantity = sum(queue) * 0.7
+    debt = -pnl.profit(contract, bankrupt_side, quantity, bankruptcy, current)
+    closed = adl.queue_close(np.array(queue), quantity)
+    forgone = adl.forgone_profit(contract, -bankrupt_side, closed, bankruptcy, current)
+    assert debt > 0.0
+    assert forgone.sum() == near(debt)
+    assert np.all(forgone[closed == 0.0] == 0.0)
+
+
+@given(st.lists(st.integers(0, 10**15), min_size=1, max_size=12), st.integers(0, 10**16))
+def test_pro_rata_lots_are_exact(lots: list[int], quantity: int) -> None:
+    held = np.array(lots, np.int64)
+    closed = adl.pro_rata_lots(held, quantity)
+    total = sum(lots)
+    assert sum(closed.tolist()) == min(quantity, total)
+    assert np.all((closed >= 0) & (closed <= held))
+    for size, got in zip(lots, closed.tolist(), strict=True):
+        assert abs(got * total - min(quantity, total) * size) <= total  # within one lot
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=10), st.floats(0.0, 1e6))
+def test_haircuts_take_the_deficit_from_winners_only(profits: list[float], deficit: float) -> None:
+    gains = np.array(profits)
+    cut = adl.profit_haircut_rate(gains, deficit) * np.maximum(gains, 0.0)
+    assert cut.sum() == near(min(deficit, np.maximum(gains, 0.0).sum()))
+    assert np.all(cut[gains <= 0.0] == 0.0)
+
+
+@given(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=10), st.floats(0.0, 1e4))
+def test_pro_rata_shares_never_exceed_capacity(room: list[float], quantity: float) -> None:
+    capacities = np.array(room)
+    taken = adl.pro_rata_share(capacities, quantity)
+    assert np.all(taken <= capacities)
+    assert taken.sum() == near(min(quantity, capacities.sum()))
+    largest = adl.largest_first_share(capacities, quantity, 2)
+    assert np.count_nonzero(largest) <= 2
+
+
+def test_equal_scores_keep_row_order_and_leverage_breaks_profit_ties() -> None:
+    assert adl.queue_order(np.array([1.0, 3.0, 1.0, 3.0])).tolist() == [1, 3, 0, 2]
+    entry, near_bankrupt = np.array([90.0, 90.0]), np.array([70.0, 85.0])
+    scores = adl.leverage_score(LINEAR, LONG, entry, near_bankrupt, 100.0)
+    assert scores[1] > scores[0] > 0.0
+    losers = adl.leverage_score(LINEAR, LONG, np.array([110.0]), np.array([85.0]), 100.0)
+    assert losers[0] < 0.0
+
+
+def test_insolvent_accounts_score_nothing() -> None:
+    scores = adl.margin_score(np.array([100.0, -10.0]), np.array([50.0, 5.0]), np.array([1.0, 1.0]))
+    assert scores[0] > 0.0
+    assert scores[1] == 0.0
+
+
+def test_the_drawdown_trigger_starts_and_stops() -> None:
+    rule = adl.TriggerRule(1.0, -0.3, -0.25)
+    verdicts = [adl.drawdown_trigger(change, 100.0, 70.0, rule) for change in (-35, -28, -20)]
+    assert [verdict.triggered for verdict in verdicts] == [True, False, False]
+    assert [verdict.stops for verdict in verdicts] == [False, False, True]
+    assert adl.drawdown_trigger(0.0, 100.0, 0.0, rule).triggered
+
+
+# --- insurance -------------------------------------------------------------------------------
+
+books = st.lists(st.tuples(st.floats(80.0, 120.0), st.floats(0.1, 50.0)), max_size=8)
+
+
+@given(st.sampled_from([LINEAR, INVERSE]), sides, st.floats(0.1, 200.0), books, st.floats(0.0, 500))
+def test_the_waterfall_spends_book_then_fund_then_adl(
+    contract: int, side: int, size: float, levels: list[tuple[float, float]], fund: float
+) -> None:
+    best_first = sorted(levels, reverse=side == LONG)
+    book = insurance.Levels(
+        np.array([price for price, _ in best_first], np.float64),
+        np.array([held for _, held in best_first], np.float64),
+    )
+    result = insurance.close_through_book(
+        insurance.CloseOut(contract, side, size, 100.0), book, fund
+    )
+    left = fund + result.fund_change
+    assert left >= -1e-9
+    assert result.closed_in_book + result.adl_size == near(size)
+    if result.adl_size > 1e-9:  # nobody is deleveraged while fund and book can pay
+        assert left <= 1e-9 or result.closed_in_book == near(book.sizes.sum())
+    closed, gain = result.closed_in_book, 0.0
+    for price, held in best_first:
+        taken = min(closed, held)
+        gain += pnl.profit(contract, side, taken, 100.0, price)
+        closed -= taken
+    assert result.fund_change == near(gain, 1e-9, 1e-7)
+
+
+def test_whole_lots_leave_the_broken_lot_to_adl() -> None:
+    book = insurance.Levels(np.array([97.0]), np.array([50.0]))
+    close = insurance.CloseOut(LINEAR, LONG, 40.0, 100.0, lot=1.0)
+    result = insurance.close_through_book(close, book, 100.0)
+    assert result == (33.0, 7.0, -99.0)
+
+
+@given(st.floats(0.0, 1e6), st.floats(0.0, 1e6), st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_clawback_covers_what_the_fund_does_not(
+    fund: float, deficit: float, profits: list[float]
+) -> None:
+    before = np.array(profits)
+    found = insurance.clawback(fund, deficit, before)
+    paid = (before - found.net_profits).sum()
+    winnings = np.maximum(before, 0.0).sum()
+    assert found.fund_used == min(fund, deficit)
+    assert paid == near(min(deficit - found.fund_used, winnings), 1e-9, 1e-6)
+    assert np.array_equal(found.net_profits[before <= 0.0], before[before <= 0.0])
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0.0, 0.05))
+def test_the_fund_fee_is_capped_but_losses_are_not(
+    fill: float, bankruptcy: float, max_fee: float
+) -> None:
+    delta = insurance.capped_fund_gain(fill, bankruptcy, max_fee)
+    assert delta <= max_fee * abs(fill)
+    if fill < bankruptcy:
+        assert delta == fill - bankruptcy
