@@ -94,12 +94,6 @@ def current_tick(pool: ConcentratedPool) -> int:
 
 
 @njit(cache=True)
-def _cross(pool: ConcentratedPool, slot: int, growth0: float, growth1: float) -> None:
-    pool.outside[0, slot] = growth0 - pool.outside[0, slot]
-    pool.outside[1, slot] = growth1 - pool.outside[1, slot]
-
-
-@njit(cache=True)
 def _store(pool: ConcentratedPool, end: Swap, growth0: float, growth1: float) -> None:
     pool.real[SQRT_PRICE] = end.sqrt_price
     pool.real[GROWTH0], pool.real[GROWTH1] = growth0, growth1
@@ -109,19 +103,6 @@ def _store(pool: ConcentratedPool, end: Swap, growth0: float, growth1: float) ->
 @njit(cache=True)
 def _beyond(sqrt_price: float, sqrt_limit: float, zero_for_one: bool) -> bool:
     return sqrt_price < sqrt_limit if zero_for_one else sqrt_price > sqrt_limit
-
-
-@njit(cache=True)
-def _next_target(
-    pool: ConcentratedPool, cursor: int, sqrt_limit: float, zero_for_one: bool
-) -> tuple[int, float]:
-    """Slot of the next tick before the limit, or -1, and the sqrt price to walk to."""
-    slot = cursor - 1 if zero_for_one else cursor
-    if 0 <= slot < pool.whole[COUNT]:
-        target = pool.tick_sqrt_price[slot]
-        if not _beyond(target, sqrt_limit, zero_for_one):
-            return slot, target
-    return -1, sqrt_limit
 
 
 @njit(cache=True)
@@ -135,16 +116,20 @@ def swap(
 ) -> Swap:
     """Sell token0 (zero_for_one) or token1 until the amount or the limit price is met.
 
-    `amount_specified` > 0: input with fee; < 0: output wanted. Only `commit` changes the pool.
+    `amount_specified` > 0: input with fee; < 0: output wanted. Only `commit` changes the pool. The
+    arrays are held as locals and only numbers go to other functions: it is several times faster.
     """
+    prices, nets, outside = pool.tick_sqrt_price, pool.net_liquidity, pool.outside
     sqrt_price, growth0, growth1 = pool.real[SQRT_PRICE], pool.real[GROWTH0], pool.real[GROWTH1]
-    cursor, liquidity = pool.whole[CURSOR], pool.whole[LIQUIDITY]
+    cursor, count, liquidity = pool.whole[CURSOR], pool.whole[COUNT], pool.whole[LIQUIDITY]
     exact_in, left = amount_specified > 0.0, abs(amount_specified)
-    spent, gained, fees, slot = 0.0, 0.0, 0.0, 0
+    spent, gained, fees, stopped = 0.0, 0.0, 0.0, False
     if _beyond(sqrt_price, sqrt_limit, zero_for_one):
         return Swap(0.0, 0.0, 0.0, sqrt_price, liquidity, cursor, left == 0.0)
-    while left > 0.0 and slot >= 0:
-        slot, target = _next_target(pool, cursor, sqrt_limit, zero_for_one)
+    while left > 0.0 and not stopped:
+        slot = cursor - 1 if zero_for_one else cursor
+        stopped = slot < 0 or slot >= count or _beyond(prices[slot], sqrt_limit, zero_for_one)
+        target = sqrt_limit if stopped else prices[slot]
         sqrt_price, net, out, fee, reached = swap_step(
             sqrt_price, target, float(liquidity), left if exact_in else -left, fee_ppm
         )
@@ -156,10 +141,11 @@ def swap(
         left -= net + fee if exact_in else out
         if not reached or left < DUST * abs(amount_specified):
             left = 0.0
-        if reached and slot >= 0:
+        if reached and not stopped:
             if commit:
-                _cross(pool, slot, growth0, growth1)
-            liquidity -= pool.net_liquidity[slot] if zero_for_one else -pool.net_liquidity[slot]
+                outside[0, slot] = growth0 - outside[0, slot]
+                outside[1, slot] = growth1 - outside[1, slot]
+            liquidity -= nets[slot] if zero_for_one else -nets[slot]
             cursor += -1 if zero_for_one else 1
     if left == 0.0 and exact_in:
         spent = amount_specified
