@@ -1,0 +1,39 @@
+"""What agents see of a perpetual: the book as on a spot exchange, and the terms of leverage.
+
+Prices are quote per base, rates plain fractions, times seconds. Positions and margins are columns
+of the ledger: `balances[account, contract_column]` in lots, long above 0, and
+`balances[account, margin_column]` in atoms of the claim. Equity is read when asked for.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.spot.order_book import BookView
+
+if TYPE_CHECKING:
+    from markets.derivatives.perpetual import Perpetual
+
+
+@dataclass(frozen=True)
+class PerpetualView(BookView):
+    """The book's quotes and orders, mark and index, funding and margin."""
+
+    mark: float
+    index_price: float
+    premium: float
+    """Premium sample of this step."""
+    funding_rate: float
+    """Rate of the last stamp, paid by longs to shorts when above 0."""
+    seconds_to_funding: float
+    contract_column: int
+    margin_column: int
+    initial_margin_rate: float
+    maintenance_margin_rate: float
+    """Rate of the lowest bracket."""
+
+    def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Claims and positions of the accounts at the mark, in quote units, as they are now."""
+        return cast("Perpetual", cast(Any, self._venue)).equity(accounts)

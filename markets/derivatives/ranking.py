@@ -1,0 +1,64 @@
+"""Ranking: the order in which opposite positions are deleveraged, from the venue's own columns.
+
+The scores stand in `adl`; here a position (contracts c, claim m, cost e, mark P, k atoms of a lot
+and tick) becomes what they ask for: entry = e/(c k), bankruptcy = -m/(c k), wallet = m + e, profit
+= c k P - e. Only accounts worth more than nothing at the mark are ranked, and never the fund.
+Scores are float64; equal ones keep the order of accounts. Rankings: BitMEX (leverage), Binance
+(margin), Hyperliquid (notional).
+"""
+
+from enum import StrEnum
+
+import numpy as np
+
+from markets.derivatives.adl import leverage_score, margin_score, notional_score, queue_order
+from markets.derivatives.contract import LINEAR
+from markets.derivatives.margin import Tiers, maintenance_margin
+from markets.derivatives.positions import Floats, Integers, Positions, Terms
+
+
+class Ranking(StrEnum):
+    """Whose score orders the queue."""
+
+    LEVERAGE = "leverage"
+    MARGIN = "margin"
+    NOTIONAL = "notional"
+
+
+def adl_queue(
+    positions: Positions, terms: Terms, side: int, rule: Ranking, brackets: tuple[Tiers, int]
+) -> Integers:
+    """Accounts that hold `side`, next in line first; brackets = (tiers, atoms in a quote unit)."""
+    contracts = positions.balances[:, terms.contract]
+    accounts = np.flatnonzero(side * contracts > 0)
+    equity = positions.balances[accounts, terms.margin] + (
+        contracts[accounts] * (terms.mark_ticks * terms.notional_atoms)
+    )
+    accounts = accounts[(equity > 0) & (accounts != terms.fund)]
+    scores = _scores(positions, terms, accounts, rule, brackets)
+    return accounts[queue_order(scores)]
+
+
+def _scores(
+    positions: Positions,
+    terms: Terms,
+    accounts: Integers,
+    rule: Ranking,
+    brackets: tuple[Tiers, int],
+) -> Floats:
+    tiers, scale = brackets
+    contracts = positions.balances[accounts, terms.contract].astype(np.float64)
+    claims = positions.balances[accounts, terms.margin].astype(np.float64)
+    costs = positions.entry_atoms[accounts].astype(np.float64)
+    side = np.sign(contracts)
+    mark = float(terms.mark_ticks)
+    entry = costs / (contracts * terms.notional_atoms)
+    values = contracts * terms.notional_atoms * mark
+    if rule is Ranking.LEVERAGE:
+        bankruptcy = -claims / (contracts * terms.notional_atoms)
+        return leverage_score(LINEAR, side, entry, bankruptcy, mark)
+    if rule is Ranking.NOTIONAL:
+        lots = np.abs(contracts) * terms.notional_atoms
+        return notional_score(side, entry, mark, lots, claims + values)
+    needed = maintenance_margin(tiers, np.abs(values) / scale)
+    return margin_score((claims + costs) / scale, (values - costs) / scale, needed)

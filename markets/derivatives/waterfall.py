@@ -1,0 +1,231 @@
+"""The liquidation waterfall: takeover, order book, insurance fund, auto-deleveraging (ADL).
+
+An unsafe account's orders are cancelled and the fund takes its n lots and its whole claim m, so the
+bankruptcy price is b = -m/(c k) (c signed lots, k atoms of a lot and tick). With x of n lots closed
+
+    cash(x) = fund's claim - m + ceil(m x / n)
+
+is what the fund would own if the rest went at b. Lots go into the book best first while cash stays
+at 0 or above: better than b pays the fund, worse draws on it. What the book cannot take at that is
+closed at b against opposite positions in ranking order, whole positions first. The ceilings of
+running totals make parts add up to m exactly; the odd atom is the fund's. Accounts that a close at
+b would leave in debt are passed over (dYdX). Where nobody is left, the fund keeps the position and
+works it off in later steps; with it, or after taking a debt without position, it may owe.
+Order: lowest margin ratio first, then account. Sources: BitMEX, Binance; dYdX v4-chain. Left out:
+part liquidations by tier, backstop pools, ADL at the mark (OKX), socialised loss.
+"""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from markets.derivatives.perpetual_matching import (
+    Desk,
+    drop_orders,
+    record_fill,
+    trade_front,
+)
+from markets.derivatives.positions import (
+    Brackets,
+    Integers,
+    equity_atoms,
+    requirement_atoms,
+    share_up,
+    take_lots,
+)
+from markets.outcomes import Reason
+from markets.spot.book import NO_SLOT, front
+
+STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, FRESH, HEAD_LONGS, HEAD_SHORTS = range(10)
+"""Places of the progress: whether the step has begun, next unsafe account, takeovers; side, lots,
+lots closed and claim in hand; whether the queue was ranked since; queue rows done with."""
+PLACES = 10
+
+_LIQUIDATION = int(Reason.LIQUIDATION)
+_ADL = int(Reason.ADL)
+
+
+class Stop(IntEnum):
+    """Why the kernel came back: all done, or longs or shorts must be ranked for ADL."""
+
+    DONE = 0
+    RANK_LONGS = 1
+    RANK_SHORTS = 2
+
+
+_DONE = int(Stop.DONE)
+_RANK_LONGS = int(Stop.RANK_LONGS)
+_RANK_SHORTS = int(Stop.RANK_SHORTS)
+
+
+class Liquidation(NamedTuple):
+    """One step's work. `takeovers` rows: account, signed lots, claim, equity at the mark."""
+
+    unsafe: Integers
+    maintenance: Brackets
+    progress: Integers
+    takeovers: NDArray[np.int64]
+
+
+@njit(cache=True, inline="always")
+def queue_head(side: int) -> int:
+    """Place of the progress that counts rows done with, in the queue opposite to `side`."""
+    return HEAD_SHORTS if side > 0 else HEAD_LONGS
+
+
+@njit(cache=True, inline="always")
+def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> int:
+    """The fund's cash when `lots` more have gone at a price."""
+    claim = desk.positions.balances[desk.terms.fund, desk.terms.margin]
+    proceeds = progress[SIDE] * lots * price_ticks * desk.terms.notional_atoms
+    share = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
+    return claim - progress[CLAIM] + share + proceeds
+
+
+@njit(cache=True)
+def payable_lots(desk: Desk, progress: Integers, price_ticks: int) -> int:
+    """How many of the lots left the fund can close at a price without going below zero."""
+    left = progress[SIZE] - progress[CLOSED]
+    before = _cash_after(desk, progress, price_ticks, 0)
+    after = _cash_after(desk, progress, price_ticks, left)
+    if after >= min(before, 0):
+        return left
+    if before < 0:
+        return 0
+    lots = min(left, int(left * (before / (before - after))))
+    while lots < left and _cash_after(desk, progress, price_ticks, lots + 1) >= 0:
+        lots += 1
+    while lots > 0 and _cash_after(desk, progress, price_ticks, lots) < 0:
+        lots -= 1
+    return lots
+
+
+@njit(cache=True)
+def _close_in_book(desk: Desk, progress: Integers) -> None:
+    """Close lots best price first until the fund cannot pay for another one."""
+    side = progress[SIDE]
+    while progress[CLOSED] < progress[SIZE]:
+        slot = front(desk.book, side)
+        if slot == NO_SLOT:
+            return
+        lots = payable_lots(desk, progress, desk.book.orders[slot].price_ticks)
+        if lots == 0:
+            return
+        progress[CLOSED] += trade_front(desk, desk.terms.fund, -side, lots, _LIQUIDATION)
+
+
+@njit(cache=True)
+def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
+    """Whether an opposite position, closed whole at the bankruptcy price, leaves no debt."""
+    lots = abs(desk.positions.balances[account, desk.terms.contract])
+    proceeds = -share_up(-progress[CLAIM], lots, progress[SIZE])
+    return desk.positions.balances[account, desk.terms.margin] + proceeds >= 1
+
+
+@njit(cache=True)
+def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
+    """Close lots of the fund with a counterparty at the bankruptcy price."""
+    terms, side = desk.terms, progress[SIDE]
+    paid = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
+    paid -= share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
+    take_lots(desk.positions, terms, terms.fund, -side * lots, paid)
+    take_lots(desk.positions, terms, account, side * lots, -paid)
+    quote_atoms = -side * paid
+    value_atoms = lots * terms.notional_atoms
+    price_ticks = (2 * quote_atoms + value_atoms) // (2 * value_atoms)
+    record_fill(desk, terms.fund, account, (0, -side, price_ticks, lots, quote_atoms, 0, 0, _ADL))
+    progress[CLOSED] += lots
+
+
+@njit(cache=True)
+def _deleverage(desk: Desk, progress: Integers, queue: Integers, head: int) -> None:
+    """Close what is left against the queue; rows whose position is gone are not visited again."""
+    side = progress[SIDE]
+    for place in range(progress[head], len(queue)):
+        if progress[CLOSED] == progress[SIZE]:
+            return
+        account = queue[place]
+        opposite = -side * desk.positions.balances[account, desk.terms.contract]
+        if opposite > 0 and _stays_solvent(desk, progress, account):
+            lots = min(progress[SIZE] - progress[CLOSED], opposite)
+            _close_against(desk, progress, account, lots)
+            opposite -= lots
+        if opposite <= 0 and place == progress[head]:
+            progress[head] = place + 1
+
+
+@njit(cache=True)
+def _set_in_hand(desk: Desk, progress: Integers, claim_atoms: int) -> None:
+    """Begin to close what the fund holds; `claim_atoms` is the claim that came with it."""
+    held = desk.positions.balances[desk.terms.fund, desk.terms.contract]
+    progress[SIDE] = 1 if held > 0 else -1
+    progress[SIZE] = abs(held)
+    progress[CLOSED] = 0
+    progress[CLAIM] = claim_atoms
+    progress[FRESH] = 0
+
+
+@njit(cache=True)
+def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
+    """The fund takes position and claim; a position it still held is closed together with it."""
+    positions, terms, fund = desk.positions, desk.terms, desk.terms.fund
+    contracts = positions.balances[account, terms.contract]
+    claim = positions.balances[account, terms.margin]
+    row = work.takeovers[work.progress[TAKEN]]
+    work.progress[TAKEN] += 1
+    row[0], row[1], row[2] = account, contracts, claim
+    row[3] = equity_atoms(positions, terms, account)
+    if contracts == 0:
+        positions.balances[account, terms.margin] = 0
+        positions.balances[fund, terms.margin] += claim
+        return
+    free = positions.balances[fund, terms.contract] == 0
+    take_lots(positions, terms, account, -contracts, claim)
+    take_lots(positions, terms, fund, contracts, -claim)
+    _set_in_hand(desk, work.progress, claim if free else positions.balances[fund, terms.margin])
+
+
+@njit(cache=True)
+def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
+    terms = desk.terms
+    lots = abs(desk.positions.balances[account, terms.contract])
+    needed = requirement_atoms(maintenance, lots * terms.mark_ticks * terms.notional_atoms)
+    return equity_atoms(desk.positions, terms, account) < needed
+
+
+@njit(cache=True)
+def _begin_step(desk: Desk, work: Liquidation) -> None:
+    """Cancel the orders of all unsafe accounts, and take up what the fund still holds."""
+    for account in work.unsafe:
+        drop_orders(desk, account)
+    work.progress[STARTED] = 1
+    fund = desk.terms.fund
+    if desk.positions.balances[fund, desk.terms.contract] != 0:
+        claim = desk.positions.balances[fund, desk.terms.margin]
+        _set_in_hand(desk, work.progress, claim)
+
+
+@njit(cache=True)
+def run_waterfall(desk: Desk, work: Liquidation, longs: Integers, shorts: Integers) -> int:
+    """Liquidate until all is done or a ranking is needed; call again to go on."""
+    progress = work.progress
+    if progress[STARTED] == 0:
+        _begin_step(desk, work)
+    while True:
+        if progress[SIZE] == 0:
+            if progress[NEXT] == len(work.unsafe):
+                return _DONE
+            account = work.unsafe[progress[NEXT]]
+            progress[NEXT] += 1
+            if _is_unsafe(desk, work.maintenance, account):
+                _take_over(desk, work, account)
+            continue
+        side = progress[SIDE]
+        _close_in_book(desk, progress)
+        _deleverage(desk, progress, shorts if side > 0 else longs, queue_head(side))
+        if progress[CLOSED] < progress[SIZE] and progress[FRESH] == 0:
+            return _RANK_SHORTS if side > 0 else _RANK_LONGS
+        progress[SIZE] = 0
