@@ -77,7 +77,6 @@ class Maker(Trader):
         self.column = market.ledger.column["share"]
         spreads = [self._spread(step) for step in range(STEPS)]
         self.mean_spread = sum(spreads) / STEPS
-        self.offered = 0
 
     def _left(self, step: int) -> float:
         return 1.0 - step * STEP_SECONDS
