@@ -66,8 +66,8 @@ def run(
     from runner.single import run_once
     from runner.spec import Request
 
-    request = Request(scenario, parse_overrides(overrides or []), seed, steps, path)
-    return run_once(request, out, as_json)
+    request = Request(scenario, parse_overrides(overrides or []), steps, path)
+    return run_once(request, seed, out, as_json)
 
 
 @app.command()

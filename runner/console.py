@@ -47,9 +47,9 @@ def strict(value: Any) -> Any:
 
 
 def figure_text(value: float | None, digits: int = 5) -> str:
-    """A number as people read it in a table."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """A number as people read it in a table, to so many significant digits."""
+    if value is None or math.isnan(value):
         return "-"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if math.isinf(value) or abs(value) >= 10**digits or float(value).is_integer():
         return f"{value:,.0f}"
-    return f"{value:,.{digits}g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    return f"{value:.{digits}g}"

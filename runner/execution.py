@@ -8,6 +8,7 @@ driver is small: one `Status` a run.
 
 import datetime
 import json
+import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +20,23 @@ import pyarrow as pa
 
 from experiments.simulate import resolve, simulate
 from experiments.tables import SCHEMA_VERSION, TABLES, Columns
+from markets.errors import FathomError
 from runner import schemas, store
 from runner.provenance import provenance
 from runner.spec import RunSpec, load_history, load_scenario
 
 OnStep = Callable[[int, int], None]
+
+
+class OtherCode(FathomError):
+    """A worker whose source is not that which planned the sweep."""
+
+    def __init__(self, node: str, ours: str, planned: str) -> None:
+        super().__init__(f"the code on {node} is {ours}, but the sweep was planned with {planned}")
+        self.versions = (node, ours, planned)
+
+    def __reduce__(self) -> tuple[type, tuple[str, ...]]:
+        return type(self), self.versions
 
 
 @dataclass(frozen=True)
@@ -61,11 +74,15 @@ class Status:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a chunk goes: folder, the kinds of the varied parameters, the sweep's token."""
+    """Where a chunk goes: folder, the kinds of the varied parameters, the sweep's token.
+
+    `code_version` is the driver's: the run ids stand for it.
+    """
 
     out: str
     parameters: Mapping[str, str]
     token: str | None = None
+    code_version: str = field(default_factory=lambda: provenance().code_version)
 
 
 def perform(spec: RunSpec, on_step: OnStep | None = None) -> Done:
@@ -89,7 +106,10 @@ def failed(spec: RunSpec, cause: BaseException) -> Done:
 
 
 def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
-    """Do runs and commit them as one part."""
+    """Do runs and commit them as one part; raises OtherCode where the source is not the driver's."""
+    ours = provenance().code_version
+    if ours != target.code_version:
+        raise OtherCode(platform.node(), ours, target.code_version)
     done = [perform(spec) for spec in specs]
     write(done, target)
     return [Status(each.spec.run_id, each.ok, each.error, each.wall_seconds) for each in done]

@@ -104,7 +104,7 @@ def runs_table(rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, str])
     for path, kind in parameters.items():
         fields.append(field(Column(f"p_{path}", kind, "", f"parameter {path}")))
         columns.append([cell(row["varied"].get(path), kind) for row in rows])
-    for metric in sorted({name for row in rows for name in row["metrics"]}):
+    for metric in dict.fromkeys(name for row in rows for name in row["metrics"]):
         fields.append(field(Column(f"m_{metric}", "float64", "", f"metric {metric}")))
         columns.append([row["metrics"].get(metric) for row in rows])
     arrays = [_array(values, each) for values, each in zip(columns, fields, strict=True)]

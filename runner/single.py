@@ -16,9 +16,9 @@ from runner.schemas import kind_of
 from runner.spec import Request, RunSpec, plan_run
 
 
-def run_once(request: Request, out: Path | None, as_json: bool) -> int:
+def run_once(request: Request, seed: int, out: Path | None, as_json: bool) -> int:
     """Do it, write it, say it; 0 if it ended well, 1 if it failed."""
-    spec = plan_run(request)
+    spec = plan_run(request, seed)
     folder = out or Path("results") / "runs" / Path(spec.scenario).stem
     store.prepare(folder)
     with _progress(spec) as on_step:

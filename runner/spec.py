@@ -12,13 +12,13 @@ enter by the hash of their bytes. A spec is plain values and travels to any work
 import functools
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from experiments.paths import History
-from experiments.scenario import Scenario, ScenarioModule, find_scenario
+from experiments.scenario import ScenarioModule, find_scenario
 from experiments.simulate import resolve
 from markets.errors import ConfigError, FathomError
 from markets.params import Params
@@ -31,7 +31,7 @@ LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What to run. `steps` is never None after `plan_run`; `history` is an absolute path."""
+    """What to run. `steps` is never None after planning; `history` is an absolute path."""
 
     scenario: str
     overrides: Mapping[str, Any]
@@ -59,36 +59,59 @@ class Request:
 
     scenario: str
     overrides: Mapping[str, Any]
-    seed: int = 0
     steps: int | None = None
     history: Path | None = None
 
 
-def plan_run(request: Request) -> RunSpec:
-    """Check a request down to the scenario's own rules; raises ConfigError naming the field."""
-    _check_number("seed", request.seed, 0)
+def plan_run(request: Request, seed: int = 0) -> RunSpec:
+    """One run; see `plan_runs`."""
+    return plan_runs(request, [seed], tuple(request.overrides))[0]
+
+
+def plan_runs(request: Request, seeds: Sequence[int], varied: Sequence[str]) -> list[RunSpec]:
+    """One run for each seed; raises ConfigError naming what cannot be.
+
+    The request is checked down to the scenario's own rules, by building it once. `varied` are the
+    paths whose values get a column of their own.
+    """
+    for seed in seeds:
+        _check_number("seed", seed, 0)
     if request.steps is not None:
         _check_number("steps", request.steps, 1)
     module = load_scenario(request.scenario)
     params = resolve(module, request.overrides)
-    history = None if request.history is None else load_history(request.history)
-    built = build(module, params, history)
-    steps = built.steps if request.steps is None else request.steps
-    values = params.model_dump(mode="json")
-    path = None if request.history is None else str(request.history.resolve())
+    length = _length(module, params, request)
     name = scenario_name(request.scenario)
-    identity = [_scenario_identity(name), values, request.seed, steps]
-    identity += [None if path is None else _file_hash(path), provenance().code_version]
-    return RunSpec(
-        scenario=name,
-        overrides=dict(request.overrides),
-        seed=request.seed,
-        steps=steps,
-        history=path,
-        run_id=short_hash(identity),
-        params=values,
-        varied={each: value_at(values, each) for each in request.overrides},
-    )
+    path = None if request.history is None else str(request.history.resolve())
+    values = params.model_dump(mode="json")
+    columns = {each: value_at(values, each) for each in varied}
+    source = [_scenario_identity(name), path and _file_hash(path), provenance().code_version]
+    return [
+        RunSpec(
+            scenario=name,
+            overrides=dict(request.overrides),
+            seed=seed,
+            steps=length,
+            history=path,
+            run_id=short_hash([*source, values, seed, length]),
+            params=values,
+            varied=columns,
+        )
+        for seed in seeds
+    ]
+
+
+def _length(module: ScenarioModule, params: Params, request: Request) -> int:
+    """Steps of the run, from the scenario as built, which meets its own checks on the way."""
+    history = None if request.history is None else load_history(request.history)
+    try:
+        steps = module.build(params, history).steps
+    except FathomError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError("scenario", f"{module.name} cannot be built: {reason}") from error
+    return steps if request.steps is None else request.steps
 
 
 def scenario_name(name: str) -> str:
@@ -112,11 +135,6 @@ def load_scenario(name: str) -> ScenarioModule:
 def load_history(path: Path) -> History:
     """The price history, read once in a process."""
     return read_history(path)
-
-
-def build(module: ScenarioModule, params: Params, history: History | None) -> Scenario:
-    """The scenario's parts, to learn its length and to meet its own checks before the first step."""
-    return module.build(params, history)
 
 
 def value_at(values: Mapping[str, Any], path: str) -> Any:

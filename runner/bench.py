@@ -1,0 +1,64 @@
+"""`fathom bench`: how fast we are, beside others where they are installed.
+
+A module of `experiments/benchmarks/` has `measure(scale)` that returns figures (name, value, unit,
+target, note); one that knows peers takes `peers` as well. A target is a figure to reach, not a
+verdict: speed depends on the machine, so a slow one does not fail.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Sequence
+from typing import Any
+
+from markets.errors import ConfigError
+from runner.console import answer, console, figure_text, say
+
+PACKAGE = "experiments.benchmarks"
+NO_BENCHMARKS = ("figure",)
+
+
+def benchmark_names() -> list[str]:
+    """The modules that measure something."""
+    package = importlib.import_module(PACKAGE)
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in found if name not in NO_BENCHMARKS)
+
+
+def bench_all(names: Sequence[str], peers: bool, as_json: bool) -> int:
+    """Measure the named benchmarks, or all; always 0."""
+    known = benchmark_names()
+    for name in names:
+        if name not in known:
+            raise ConfigError("NAME", f"no benchmark {name!r}; known: {', '.join(known)}")
+    found = {name: _measure(name, peers) for name in names or known}
+    if as_json:
+        answer([{"benchmark": name} | row for name, rows in found.items() for row in rows])
+    else:
+        _print(found)
+    return 0
+
+
+def _measure(name: str, peers: bool) -> list[dict[str, Any]]:
+    say(f"measuring {name}")
+    measure = importlib.import_module(f"{PACKAGE}.{name}").measure
+    knows_peers = "peers" in inspect.signature(measure).parameters
+    if peers and not knows_peers:
+        say(f"{name} knows no peers")
+    figures = measure(1.0, peers=peers) if knows_peers else measure(1.0)
+    return [dataclasses.asdict(figure) for figure in figures]
+
+
+def _print(found: dict[str, list[dict[str, Any]]]) -> None:
+    from rich.table import Table
+
+    table = Table("benchmark", "figure")
+    for name in ("value", "unit", "target", "note"):
+        table.add_column(name, justify="right" if name in ("value", "target") else "left")
+    for name, rows in found.items():
+        for row in rows:
+            value, target = row["value"], row["target"]
+            goal = figure_text(target) if isinstance(target, int | float) else str(target or "")
+            table.add_row(name, row["name"], figure_text(value), row["unit"], goal, row["note"])
+    console().print(table)

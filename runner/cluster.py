@@ -1,0 +1,57 @@
+"""Ray, started the way a sweep needs it and in no other.
+
+Without an address a session of our own starts (`address="local"`: a plain `ray.init()` would join
+any cluster that happens to run here), without dashboard, usage statistics or log forwarding. The
+environment is set before Ray is imported: no private environment for workers under `uv run`, and a
+task that runs out of memory is not retried for ever. With an address the cluster's nodes must see
+the same file system and the same code; a worker with other code refuses.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from markets.errors import ConfigError
+from runner.interrupt import catch_terminate
+
+ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_task_oom_retries": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+OBJECT_STORE_BYTES = 128 * 2**20
+START_SECONDS = 6.0
+
+
+def break_even_seconds(workers: int) -> float:
+    """Work below which a sweep ends sooner in one process: T = START + T / workers."""
+    return START_SECONDS / (1.0 - 1.0 / workers) if workers > 1 else float("inf")
+
+
+@contextmanager
+def session(workers: int, address: str | None) -> Iterator[int]:
+    """A Ray session; gives the number of workers. Raises ConfigError if there is no cluster."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    local = address is None
+    try:
+        ray.init(
+            address="local" if local else address,
+            num_cpus=workers if local else None,
+            object_store_memory=OBJECT_STORE_BYTES if local else None,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError("address", f"no Ray cluster at {address or 'local'}: {reason}") from None
+    catch_terminate()
+    try:
+        yield int(ray.cluster_resources().get("CPU", 1)) if address else workers
+    finally:
+        ray.shutdown()

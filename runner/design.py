@@ -1,0 +1,168 @@
+"""Sweeps: a TOML file that says which runs to do.
+
+    scenario = "flash_crash"            a name, or the path of a .py file
+    seeds = {first = 1, count = 4}      or a list
+    steps = 600                         instead of the scenario's own number
+    path = "prices.csv"                 a price history, relative to this file
+    show = ["venue.volume"]             metrics of the summary table
+    [set]                               parameters for all runs     "a.b" = value
+    [grid]                              every combination           "a.b" = [values]
+    [[runs]]                            or: one point each          "a.b" = value
+    [design]                            or: kind, samples, seed, ranges (see `runner.sampling`)
+    [figure]                            x, y, by: what OUT/figure.png shows
+
+The runs are all points times all seeds, points first. Everything is checked before the first step,
+each point by building its scenario; errors name the field.
+"""
+
+import difflib
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from markets.errors import ConfigError
+from markets.params import Params
+from runner.sampling import Sampling, sample
+from runner.schemas import kind_of
+from runner.spec import Request, RunSpec, plan_runs
+
+Point = dict[str, Any]
+
+
+class FigureChoice(Params):
+    """Columns of the sweep's figure: parameters `x` and `by`, metric `y`."""
+
+    x: str | None = None
+    y: str | None = None
+    by: str | None = None
+
+
+class SeedRange(Params):
+    """Seeds that follow each other."""
+
+    first: int = Field(0, ge=0)
+    count: int = Field(ge=1)
+
+
+class SweepFile(Params):
+    """The file as it is written; the doc of the module says what the fields mean."""
+
+    scenario: str
+    seeds: Any = (0,)
+    steps: int | None = Field(None, ge=1)
+    path: str | None = None
+    show: tuple[str, ...] = ()
+    set: Point = Field(default_factory=dict)
+    grid: dict[str, Any] = Field(default_factory=dict)
+    runs: tuple[Point, ...] = ()
+    design: Sampling | None = None
+    figure: FigureChoice = FigureChoice()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a sweep, each once, and how to show them. `kinds` maps varied paths to kinds."""
+
+    name: str
+    specs: tuple[RunSpec, ...]
+    kinds: Mapping[str, str]
+    show: tuple[str, ...]
+    figure: FigureChoice
+
+
+def read_sweep(file: Path) -> Plan:
+    """The plan of a sweep file; raises ConfigError naming the field."""
+    sweep = SweepFile.read(_parse(file))
+    seeds = _seeds(sweep.seeds)
+    points = list(_points(sweep))
+    if len(points) * len(seeds) == 1 and not points[0]:
+        raise ConfigError("grid", "nothing to sweep: give grid, runs, design or several seeds")
+    fixed = flatten(sweep.set)
+    varied = tuple(dict.fromkeys(path for point in points for path in point))
+    for path in fixed:
+        if path in varied:
+            raise ConfigError(f"set.{path}", "is varied as well; give it in one place")
+    _check_figure(sweep.figure, varied)
+    history = None if sweep.path is None else file.parent / sweep.path
+    scenario = _scenario(sweep.scenario, file)
+    specs: dict[str, RunSpec] = {}
+    for point in points:
+        request = Request(scenario, fixed | point, sweep.steps, history)
+        specs |= {spec.run_id: spec for spec in plan_runs(request, seeds, varied)}
+    runs = tuple(specs.values())
+    kinds = {path: kind_of([spec.varied[path] for spec in runs]) for path in varied}
+    return Plan(file.stem, runs, kinds, sweep.show, sweep.figure)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Point:
+    """Nested tables as dotted paths: `[set.maker] size = 1` is `"maker.size" = 1`."""
+    flat: Point = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _parse(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("file", f"cannot read {file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("file", f"{file} is not TOML: {error}") from None
+    known = list(SweepFile.model_fields)
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise ConfigError(key, f"no such key in a sweep; {hint}")
+    return values
+
+
+def _seeds(given: Any) -> list[int]:
+    if isinstance(given, Mapping):
+        wanted = SeedRange.read(given, "seeds")
+        return list(range(wanted.first, wanted.first + wanted.count))
+    if not isinstance(given, list | tuple) or not given:
+        raise ConfigError("seeds", "must be a list of whole numbers, or {first = 0, count = 4}")
+    if len(set(map(repr, given))) < len(given):
+        raise ConfigError("seeds", "must not repeat")
+    return list(given)
+
+
+def _check_figure(figure: FigureChoice, varied: Sequence[str]) -> None:
+    for name, path in (("x", figure.x), ("by", figure.by)):
+        if path is not None and path not in varied:
+            raise ConfigError(f"figure.{name}", f"{path!r} is not varied: {', '.join(varied)}")
+
+
+def _points(sweep: SweepFile) -> Iterator[Point]:
+    """The points of the one design that is given; one empty point if none is."""
+    given = [name for name in ("grid", "runs", "design") if getattr(sweep, name)]
+    if len(given) > 1:
+        raise ConfigError(given[1], f"cannot be combined with {given[0]}")
+    if sweep.design is not None:
+        return iter(sample(sweep.design))
+    if sweep.runs:
+        return map(flatten, sweep.runs)
+    return _combinations(flatten(sweep.grid))
+
+
+def _combinations(axes: Mapping[str, Sequence[Any]]) -> Iterator[Point]:
+    for path, values in axes.items():
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"grid.{path}", f"must be a list with a value or more, got {values}")
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _scenario(name: str, file: Path) -> str:
+    """A scenario file is meant relative to the sweep file."""
+    return str((file.parent / name).resolve()) if name.endswith(".py") else name

@@ -1,0 +1,84 @@
+"""`fathom reproduce`: published results against ours.
+
+One row a quantity: what was published, the tolerance, what we got with its standard error, and
+whether it lies within. `--out` keeps the same rows as a Parquet file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.reproduction import Row, find_reproduction, reproduction_names
+from markets.errors import ConfigError
+from runner.console import answer, console, figure_text, say
+
+TABLE = "reproductions"
+
+
+def reproduce_all(
+    names: Sequence[str], runs: int | None, seed: int, out: Path | None, as_json: bool
+) -> int:
+    """Reproduce the named results, or all; 1 if a figure is outside its tolerance."""
+    modules = {name: find_reproduction(name) for name in names or reproduction_names()}
+    if out is not None:
+        from runner.store import prepare
+
+        prepare(out)
+    rows: list[Row] = []
+    for name, module in modules.items():
+        wanted = runs or module.DEFAULT_RUNS
+        say(f"{name}: {module.CITATION} ({wanted:,} runs)")
+        got = module.reproduce(wanted, seed)
+        if not got:
+            raise ConfigError(name, "gives no figure")
+        rows += got
+        if not as_json:
+            _print(got)
+    if out is not None:
+        _write(rows, out)
+    if as_json:
+        answer([_document(row) for row in rows])
+    bad = sum(not row.ok for row in rows)
+    say(f"{len(rows) - bad} of {len(rows)} figures within tolerance")
+    return 1 if bad else 0
+
+
+def _document(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "quantity": row.quantity,
+        "published": float(row.published),
+        "tolerance": float(row.tolerance),
+        "got": float(row.got),
+        "standard_error": float(row.standard_error),
+        "ok": bool(row.ok),
+    }
+
+
+def _print(rows: Sequence[Row]) -> None:
+    from rich.table import Table
+
+    table = Table("quantity")
+    for name in ("published", "tolerance", "got", "standard error"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for row in rows:
+        figures = (row.published, row.tolerance, row.got, row.standard_error)
+        verdict = "[green]ok[/]" if row.ok else "[red]outside[/]"
+        table.add_row(row.quantity, *(figure_text(float(figure)) for figure in figures), verdict)
+    console().print(table)
+
+
+def _write(rows: Sequence[Row], out: Path) -> None:
+    import pyarrow as pa
+
+    from runner.provenance import provenance
+    from runner.schemas import stamped
+    from runner.store import write_part
+
+    source = provenance()
+    origin = {"versions": source.versions, "commit": source.commit, "dirty": source.dirty}
+    table = pa.Table.from_pylist([_document(row) for row in rows])
+    target = out / TABLE / "part-0.parquet"
+    write_part(stamped(table, TABLE, origin), target)
+    say(f"table in {target}")

@@ -1,0 +1,131 @@
+"""The end of a sweep, and its plan: a table by swept parameters, and a figure.
+
+Each row is a point of the design: the mean of each metric over the seeds that ran well, and the
+standard error of that mean, s / sqrt(n). Metrics are those named by `show` in the sweep file, or
+the first few that differ between points.
+"""
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from runner.console import console, figure_text, say
+from runner.design import Plan
+from runner.results import load
+
+SHOWN_METRICS = 5
+SHOWN_POINTS = 40
+SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means by point: `points` has the parameters, then `runs`, then `<metric>` and its error."""
+
+    points: pd.DataFrame
+    parameters: list[str]
+    metrics: list[str]
+
+
+def print_plan(plan: Plan, folder: Path, done: Collection[str]) -> None:
+    """What a sweep would do; nothing is written."""
+    from rich.table import Table
+
+    todo = [spec for spec in plan.specs if spec.run_id not in done]
+    table = Table("run_id", *plan.kinds, "seed", "steps", "")
+    for spec in plan.specs[:SHOWN_POINTS]:
+        values = [str(spec.varied[path]) for path in plan.kinds]
+        state = "done" if spec.run_id in done else ""
+        table.add_row(spec.run_id, *values, str(spec.seed), f"{spec.steps:,}", state)
+    console().print(table)
+    if len(plan.specs) > SHOWN_POINTS:
+        say(f"and {len(plan.specs) - SHOWN_POINTS} more")
+    steps = sum(spec.steps for spec in todo)
+    say(f"{len(plan.specs)} runs, {len(todo)} to do ({steps:,} steps), into {folder}")
+
+
+def summarise_sweep(plan: Plan, folder: Path, seconds: float) -> int:
+    """Print the table, write the figure; 1 if a run of the plan failed, else 0."""
+    runs = load(folder).runs
+    ours = runs[runs["run_id"].isin([spec.run_id for spec in plan.specs])]
+    good = ours[ours["status"] == "ok"]
+    if len(good):
+        summary = summarise(good, list(plan.kinds), chosen_metrics(good, plan.show))
+        _print(plan, summary)
+        figure = draw(plan, summary, good, folder)
+        say(f"figure in {figure}" if figure else "no figure: nothing numeric to draw")
+    bad = ours[ours["status"] == "failed"]
+    for row in bad.head(SHOWN_FAILURES).itertuples():
+        say(f"failed: {row.error}\n        {row.replay}")
+    say(f"{len(good)} ok, {len(bad)} failed, {seconds:.1f} s; tables in {folder}")
+    return 1 if len(bad) else 0
+
+
+def chosen_metrics(runs: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
+    """The wanted metrics that exist, or the first few that differ between runs."""
+    known = [name.removeprefix("m_") for name in runs.columns if name.startswith("m_")]
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            say(f"show: no metric {name!r}{hint}")
+    differ = [name for name in known if runs[f"m_{name}"].nunique() > 1]
+    return [name for name in wanted if name in known] or (differ or known)[:SHOWN_METRICS]
+
+
+def summarise(runs: pd.DataFrame, parameters: list[str], metrics: list[str]) -> Summary:
+    """Mean and standard error of the metrics at each point."""
+    rows = runs.rename(columns={f"p_{name}": name for name in parameters})
+    rows = rows.rename(columns={f"m_{name}": name for name in metrics})
+    keys = parameters or ["scenario"]
+    groups = rows.groupby(keys, observed=True, sort=True, dropna=False)
+    points = groups.size().rename("runs").reset_index()
+    for name in metrics:
+        column = groups[name]
+        points[name] = column.mean().to_numpy()
+        points[f"{name} error"] = (column.std() / np.sqrt(column.count())).to_numpy()
+    return Summary(points, keys, metrics)
+
+
+def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path | None:
+    """OUT/figure.png: the first metric against the first numeric parameter, by the second."""
+    from runner.figures import outcome_figure, save
+
+    choice = plan.figure
+    numeric = [path for path, kind in plan.kinds.items() if kind in ("int64", "float64")]
+    x = choice.x or next(iter(numeric), None)
+    y = choice.y or next(iter(summary.metrics), None)
+    if x not in numeric or y is None or f"m_{y}" not in runs:
+        return None
+    others = [path for path in plan.kinds if path != x]
+    by = choice.by or next(iter(others), None)
+    target = folder / "figure.png"
+    save(outcome_figure(runs, f"p_{x}", f"m_{y}", None if by is None else f"p_{by}"), target)
+    return target
+
+
+def _print(plan: Plan, summary: Summary) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{plan.name}: mean and standard error over seeds")
+    for name in (*summary.parameters, "runs", *summary.metrics):
+        table.add_column(name, justify="right", overflow="fold")
+    for _, row in summary.points.head(SHOWN_POINTS).iterrows():
+        point = [_cell(row[name]) for name in (*summary.parameters, "runs")]
+        figures = [_with_error(row[name], row[f"{name} error"]) for name in summary.metrics]
+        table.add_row(*point, *figures)
+    console().print(table)
+    if len(summary.points) > SHOWN_POINTS:
+        say(f"and {len(summary.points) - SHOWN_POINTS} more points")
+
+
+def _cell(value: object) -> str:
+    return figure_text(value) if isinstance(value, float) else str(value)
+
+
+def _with_error(mean: float, error: float) -> str:
+    return figure_text(mean) + ("" if np.isnan(error) else f" ± {figure_text(error, 2)}")

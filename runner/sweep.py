@@ -1,0 +1,177 @@
+"""`fathom sweep`: a design, all of it once, from where it stopped.
+
+    plan -> forget what is committed -> first run here -> the rest here or on Ray -> summary, figure
+
+The first run is done in this process: it fills Numba's cache, which the workers then share, and
+says how long a run takes. Starting Ray costs seconds, so a sweep with less work left than that
+saves stays in this process. Nothing but the Parquet parts is state: stopping at any moment, by
+Ctrl-C, SIGTERM or SIGKILL, loses the chunks in hand and no more.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markets.errors import ConfigError
+from runner import store
+from runner.cluster import break_even_seconds, session
+from runner.console import say
+from runner.design import Plan, read_sweep
+from runner.dispatch import Dispatcher
+from runner.execution import Done, Status, Target, perform, write
+from runner.interrupt import status_of, terminable
+from runner.progress import SweepProgress
+from runner.spec import RunSpec
+from runner.summary import print_plan, summarise_sweep
+
+COMMIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run: `workers` None is one for each core, 0 this process."""
+
+    workers: int | None = None
+    address: str | None = None
+    dry_run: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+
+
+def run_sweep(file: Path, out: Path | None, options: Options) -> int:
+    """Do what is left of a sweep; 0, or 1 if any of its runs has failed."""
+    if options.address is not None and options.workers is not None:
+        raise ConfigError("address", "cannot be combined with --workers")
+    plan = read_sweep(file)
+    folder = (out or Path("results") / plan.name).resolve()
+    if options.dry_run:
+        print_plan(plan, folder, set() if options.fresh else set(store.committed(folder)))
+        return 0
+    store.prepare(folder)
+    clock = time.monotonic()
+    with terminable():
+        try:
+            _resume(plan, folder, options)
+        except KeyboardInterrupt as interrupt:
+            left = len(plan.specs) - len(_done(plan, folder))
+            say(f"stopped: {left} of {len(plan.specs)} runs left; the same command goes on")
+            return status_of(interrupt)
+        finally:
+            store.sweep_up(folder)
+    return summarise_sweep(plan, folder, time.monotonic() - clock)
+
+
+def _resume(plan: Plan, folder: Path, options: Options) -> None:
+    """Do the runs that are not there yet."""
+    if options.fresh:
+        store.wipe(folder)
+    token = uuid.uuid4().hex
+    store.claim(folder, token)
+    store.sweep_up(folder)
+    done = _done(plan, folder)
+    if options.retry_failed:
+        again = {run_id for run_id, status in done.items() if status == "failed"}
+        store.drop(folder, again)
+        done = {run_id: status for run_id, status in done.items() if run_id not in again}
+    todo = [spec for spec in plan.specs if spec.run_id not in done]
+    earlier = f", {len(done)} done earlier" if done else ""
+    say(f"{plan.name}: {len(plan.specs)} runs{earlier}, {len(todo)} to do, into {folder}")
+    if todo:
+        target = Target(str(folder), plan.kinds, token)
+        with SweepProgress(len(todo)) as progress:
+            _work(todo, target, options, progress)
+
+
+def _done(plan: Plan, folder: Path) -> dict[str, str]:
+    """The plan's runs that are committed, with their status."""
+    committed = store.committed(folder)
+    return {s.run_id: committed[s.run_id] for s in plan.specs if s.run_id in committed}
+
+
+def _work(
+    todo: Sequence[RunSpec], target: Target, options: Options, progress: SweepProgress
+) -> None:
+    """Here first, then where it ends sooner."""
+    workers = _workers(options)
+    if workers == 0:
+        work_here(todo, target, progress)
+        return
+    first, rest = _probe(todo, target, options, workers, progress)
+    if not rest:
+        return
+    forced = options.workers is not None or options.address is not None
+    estimate = first * len(rest)
+    if not forced and estimate < break_even_seconds(workers):
+        progress.say(
+            f"about {estimate:.1f} s of work left: in this process, "
+            f"Ray pays from {break_even_seconds(workers):.0f} s on"
+        )
+        work_here(rest, target, progress)
+        return
+    where = options.address or f"{workers} local workers"
+    progress.say(f"about {estimate:.0f} s of work left: on Ray, {where}")
+    with session(workers, options.address) as ready:
+        Dispatcher(rest, target, ready, first, progress).work()
+
+
+def _workers(options: Options) -> int:
+    if options.workers is not None:
+        return options.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _probe(
+    todo: Sequence[RunSpec],
+    target: Target,
+    options: Options,
+    workers: int,
+    progress: SweepProgress,
+) -> tuple[float, Sequence[RunSpec]]:
+    """Do the first run, and the second where compiling may have made the first look long.
+
+    Returns the seconds that a run takes, and the runs that are left.
+    """
+    seconds = _first(todo[0], target, progress)
+    rest = todo[1:]
+    forced = options.workers is not None or options.address is not None
+    if rest and not forced and seconds * len(rest) >= break_even_seconds(workers):
+        seconds = work_here(rest[:1], target, progress)[0].wall_seconds
+        rest = rest[1:]
+    return seconds, rest
+
+
+def _first(spec: RunSpec, target: Target, progress: SweepProgress) -> float:
+    """The first run: a setting that it cannot use stops the sweep before anything is written."""
+    done = perform(spec)
+    if isinstance(done.cause, ConfigError):
+        raise done.cause
+    _commit([done], target, progress)
+    return done.wall_seconds
+
+
+def work_here(specs: Sequence[RunSpec], target: Target, progress: SweepProgress) -> list[Status]:
+    """Do the runs one after the other in this process; commits every few seconds."""
+    statuses: list[Status] = []
+    batch: list[Done] = []
+    clock = time.monotonic()
+    try:
+        for spec in specs:
+            progress.refresh(1)
+            batch.append(perform(spec))
+            if time.monotonic() - clock >= COMMIT_SECONDS:
+                statuses += _commit(batch, target, progress)
+                batch, clock = [], time.monotonic()
+    finally:
+        if batch:
+            statuses += _commit(batch, target, progress)
+    return statuses
+
+
+def _commit(batch: Sequence[Done], target: Target, progress: SweepProgress) -> list[Status]:
+    write(batch, target)
+    statuses = [Status(d.spec.run_id, d.ok, d.error, d.wall_seconds) for d in batch]
+    progress.report(statuses)
+    return statuses
