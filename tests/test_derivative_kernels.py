@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -18,6 +18,8 @@ contracts = st.sampled_from([LINEAR, INVERSE, QUANTO])
 MAJOR = margin.bracket_tiers(
     [0, 50e3, 250e3, 1e6, 10e6, 20e6, 50e6], [0.004, 0.005, 0.01, 0.025, 0.05, 0.1, 0.125]
 )
+
+untimed = settings(deadline=None)  # compiling must not fail a test
 
 
 def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
@@ -36,17 +38,20 @@ def taxed(notional: float) -> float:
     )
 
 
+@untimed
 @given(st.floats(0.0, 1e8))
 def test_brackets_are_marginal(notional: float) -> None:
     assert margin.maintenance_margin(MAJOR, notional) == near(taxed(notional))
 
 
+@untimed
 @given(st.floats(0.0, 1e8), st.floats(0.0, 1e6))
 def test_maintenance_margin_rises_and_never_jumps(notional: float, more: float) -> None:
     low, high = margin.maintenance_margin(MAJOR, np.array([notional, notional + more]))
     assert -1e-6 <= high - low <= MAJOR.rates[-1] * more + 1e-6
 
 
+@untimed
 @given(st.sampled_from(MAJOR.floors[1:].tolist()))
 def test_a_floor_belongs_to_the_tier_below_and_whole_tiers_jump(floor: float) -> None:
     below, above = margin.tier_of(MAJOR, np.array([floor, np.nextafter(floor, np.inf)]))
@@ -55,6 +60,7 @@ def test_a_floor_belongs_to_the_tier_below_and_whole_tiers_jump(floor: float) ->
     assert beyond - at == near(floor * (MAJOR.rates[above] - MAJOR.rates[below]), 1e-6)
 
 
+@untimed
 @given(st.floats(0.0, 1e8))
 def test_open_interest_only_raises_the_initial_rate(open_notional: float) -> None:
     rate = margin.open_interest_rate(0.05, open_notional, 2e7, 5e7)
@@ -62,6 +68,7 @@ def test_open_interest_only_raises_the_initial_rate(open_notional: float) -> Non
     assert rate <= margin.open_interest_rate(0.05, open_notional + 1e6, 2e7, 5e7)
 
 
+@untimed
 @given(st.floats(-1e6, 1e6), prices, st.floats(0.0, 1.0))
 def test_haircuts_never_help(net: float, index: float, collateral_rate: float) -> None:
     value = margin.collateral_value(net, index, collateral_rate)
@@ -73,6 +80,7 @@ def test_haircuts_never_help(net: float, index: float, collateral_rate: float) -
 # --- profit ----------------------------------------------------------------------------------
 
 
+@untimed
 @given(
     st.sampled_from([LINEAR, INVERSE]),
     st.lists(st.tuples(st.integers(-50, 50).filter(bool), prices), min_size=1, max_size=12),
@@ -94,6 +102,7 @@ def test_average_cost_agrees_with_the_cash_ledger(
     assert np.isnan(entry) == (position == 0)
 
 
+@untimed
 @given(contracts, sides, sizes, prices, prices, prices)
 def test_profit_adds_up_along_a_path(
     contract: int, side: int, size: float, first: float, second: float, third: float
@@ -113,12 +122,14 @@ def test_a_roll_keeps_contracts_and_changes_the_coin_notional() -> None:
 # --- funding and marks -----------------------------------------------------------------------
 
 
+@untimed
 @given(rates, rates, st.floats(0.0, 0.001))
 def test_the_clamp_is_a_median(premium: float, interest: float, damper: float) -> None:
     middle = mark.median3(premium - damper, interest, premium + damper)
     assert funding.damped_rate(premium, interest, damper) == near(middle, 1e-12, 1e-17)
 
 
+@untimed
 @given(contracts, st.lists(st.integers(-1000, 1000), min_size=1, max_size=20), prices, rates)
 def test_funding_sums_to_zero(contract: int, held: list[int], price: float, rate: float) -> None:
     positions = np.array([*held, -sum(held)], np.float64)
@@ -128,6 +139,7 @@ def test_funding_sums_to_zero(contract: int, held: list[int], price: float, rate
         assert np.all(paid * positions >= 0.0)  # longs pay a positive rate
 
 
+@untimed
 @given(st.sampled_from([LINEAR, INVERSE]), st.lists(st.tuples(prices, rates), min_size=1))
 def test_stamps_and_the_cumulative_index_charge_the_same(
     contract: int, stamps: list[tuple[float, float]]
@@ -138,6 +150,7 @@ def test_stamps_and_the_cumulative_index_charge_the_same(
     assert sizes_held * index == pytest.approx(charged, rel=1e-9, abs=1e-6)
 
 
+@untimed
 @given(rates, rates, st.floats(0.005, 0.1), st.floats(0.1, 0.9))
 def test_step_limits_hold(rate: float, previous: float, initial: float, share: float) -> None:
     maintenance = share * initial
@@ -152,6 +165,7 @@ def test_deribit_rate_has_a_dead_band() -> None:
     assert funding.dead_band_rate(marks, 100.0) == pytest.approx([0, 0, 0.001, -0.001])
 
 
+@untimed
 @given(st.lists(st.tuples(prices, sizes), min_size=1, max_size=10), st.floats(0.01, 1.0))
 def test_impact_price_spends_exactly_the_notional(
     levels: list[tuple[float, float]], share: float
@@ -180,6 +194,7 @@ def test_sample_tails_are_cut_on_both_sides() -> None:
     assert funding.sampled_rate_ppm(samples, rule, 40) == 40
 
 
+@untimed
 @given(st.lists(st.tuples(prices, st.floats(0.1, 5.0)), min_size=1, max_size=9))
 def test_the_weighted_median_splits_the_weight(members: list[tuple[float, float]]) -> None:
     values, weights = np.array(members).T
@@ -193,6 +208,7 @@ def test_the_weighted_median_splits_the_weight(members: list[tuple[float, float]
     assert values.min() * (1 - 1e-12) <= mean <= values.max() * (1 + 1e-12)
 
 
+@untimed
 @given(st.floats(-50, 50), st.lists(st.floats(0.1, 1e3), min_size=1, max_size=20))
 def test_an_ema_of_a_constant_is_the_constant(sample: float, gaps: list[float]) -> None:
     top = bottom = 0.0
@@ -201,6 +217,7 @@ def test_an_ema_of_a_constant_is_the_constant(sample: float, gaps: list[float]) 
     assert top / bottom == near(sample)
 
 
+@untimed
 @given(prices, prices, st.floats(0.001, 0.2))
 def test_bounded_basis_keeps_the_mark_in_its_band(
     future: float, index: float, bandwidth: float
@@ -214,6 +231,7 @@ def test_bounded_basis_keeps_the_mark_in_its_band(
 # --- liquidation -----------------------------------------------------------------------------
 
 
+@untimed
 @given(contracts, sides, prices, st.floats(2.0, 100.0), st.floats(0.05, 0.9), st.floats(0.1, 1e4))
 def test_liquidation_lies_between_entry_and_bankruptcy(
     contract: int, side: int, entry: float, leverage: float, share: float, size: float
@@ -231,6 +249,7 @@ def test_liquidation_lies_between_entry_and_bankruptcy(
     assert ruined == near(0.0, 0.0, 1e-9 * wallet * leverage)
 
 
+@untimed
 @given(st.floats(1.01, 10.0), prices, st.floats(1.0, 1e6))
 def test_an_inverse_short_covered_by_coins_is_never_liquidated(
     cover: float, entry: float, quote_size: float
@@ -239,6 +258,7 @@ def test_an_inverse_short_covered_by_coins_is_never_liquidated(
     assert np.isnan(liquidation.liquidation_price(INVERSE, SHORT, quote_size, entry, backing))
 
 
+@untimed
 @given(sides, st.floats(1.0, 300.0), st.floats(0.02, 0.5))
 def test_the_tiered_price_solves_its_own_bracket(side: int, size: float, share: float) -> None:
     entry = 40_000.0
@@ -262,6 +282,7 @@ def test_tiered_prices_take_columns_and_know_when_there_is_none() -> None:
     assert tier[1] == -1
 
 
+@untimed
 @given(sides, prices, sizes, st.floats(1.5, 40.0))
 def test_hyperliquid_form_equals_the_account_form(
     side: int, entry: float, size: float, leverage: float
@@ -275,6 +296,7 @@ def test_hyperliquid_form_equals_the_account_form(
     assert liquidation.step_price(side, entry, size, available, rate) == near(float(expected))
 
 
+@untimed
 @given(
     st.lists(st.tuples(st.floats(-5, 5), prices, st.floats(0.01, 0.2)), min_size=1, max_size=4),
     st.floats(-0.5, 0.99),
@@ -324,6 +346,7 @@ def test_stages_go_from_book_to_backstop_to_adl() -> None:
     assert close_out.staged_notional(1, 200e3, True, rule) == 200e3
 
 
+@untimed
 @given(st.floats(1.0, 1e7), st.floats(0.0, 2e5))
 def test_block_limits_hold(notional: float, already: float) -> None:
     limits = close_out.CloseLimits()
@@ -332,6 +355,7 @@ def test_block_limits_hold(notional: float, already: float) -> None:
     assert closed + already <= max(limits.block_limit, already)
 
 
+@untimed
 @given(sides, prices, sizes, st.floats(-0.05, 0.03))
 def test_backstop_terms_stay_between_zero_price_and_mark(
     side: int, price: float, size: float, fraction: float
@@ -344,6 +368,7 @@ def test_backstop_terms_stay_between_zero_price_and_mark(
     assert low * (1 - 1e-12) <= terms.counterparty_price <= high * (1 + 1e-12)
 
 
+@untimed
 @given(st.floats(1.0, 1e8))
 def test_tier_reduction_reaches_the_bracket_below(notional: float) -> None:
     left = notional - close_out.tier_reduction(MAJOR, notional)

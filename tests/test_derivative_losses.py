@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markets.derivatives import adl, insurance, pnl
 from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+
+untimed = settings(deadline=None)  # compiling must not fail a test
 
 prices = st.floats(1.0, 1e5)
 sides = st.sampled_from([LONG, SHORT])
@@ -20,6 +22,7 @@ def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
 # --- deleveraging ----------------------------------------------------------------------------
 
 
+@untimed
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=20), st.integers(0, 5000))
 def test_the_queue_closes_in_order(lots: list[int], quantity: int) -> None:
     held = np.array(lots)
@@ -31,6 +34,7 @@ def test_the_queue_closes_in_order(lots: list[int], quantity: int) -> None:
     assert np.array_equal(closed[touched[:-1]], held[touched[:-1]])
 
 
+@untimed
 @given(
     contracts,
     sides,
@@ -53,6 +57,7 @@ def test_forgone_profit_is_the_bad_debt(
     assert np.all(forgone[closed == 0.0] == 0.0)
 
 
+@untimed
 @given(st.lists(st.integers(0, 10**15), min_size=1, max_size=12), st.integers(0, 10**16))
 def test_pro_rata_lots_are_exact(lots: list[int], quantity: int) -> None:
     held = np.array(lots, np.int64)
@@ -64,6 +69,7 @@ def test_pro_rata_lots_are_exact(lots: list[int], quantity: int) -> None:
         assert abs(got * total - min(quantity, total) * size) <= total  # within one lot
 
 
+@untimed
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=10), st.floats(0.0, 1e6))
 def test_haircuts_take_the_deficit_from_winners_only(profits: list[float], deficit: float) -> None:
     gains = np.array(profits)
@@ -72,6 +78,7 @@ def test_haircuts_take_the_deficit_from_winners_only(profits: list[float], defic
     assert np.all(cut[gains <= 0.0] == 0.0)
 
 
+@untimed
 @given(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=10), st.floats(0.0, 1e4))
 def test_pro_rata_shares_never_exceed_capacity(room: list[float], quantity: float) -> None:
     capacities = np.array(room)
@@ -110,6 +117,7 @@ def test_the_drawdown_trigger_starts_and_stops() -> None:
 books = st.lists(st.tuples(st.floats(80.0, 120.0), st.floats(0.1, 50.0)), max_size=8)
 
 
+@untimed
 @given(st.sampled_from([LINEAR, INVERSE]), sides, st.floats(0.1, 200.0), books, st.floats(0.0, 500))
 def test_the_waterfall_spends_book_then_fund_then_adl(
     contract: int, side: int, size: float, levels: list[tuple[float, float]], fund: float
@@ -142,6 +150,7 @@ def test_whole_lots_leave_the_broken_lot_to_adl() -> None:
     assert result == (33.0, 7.0, -99.0)
 
 
+@untimed
 @given(st.floats(0.0, 1e6), st.floats(0.0, 1e6), st.lists(st.floats(-1e6, 1e6), min_size=1))
 def test_clawback_covers_what_the_fund_does_not(
     fund: float, deficit: float, profits: list[float]
@@ -155,6 +164,7 @@ def test_clawback_covers_what_the_fund_does_not(
     assert np.array_equal(found.net_profits[before <= 0.0], before[before <= 0.0])
 
 
+@untimed
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0.0, 0.05))
 def test_the_fund_fee_is_capped_but_losses_are_not(
     fill: float, bankruptcy: float, max_fee: float

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -27,14 +27,19 @@ from markets.derivatives.options import (
     move_settlement,
 )
 
+untimed = settings(deadline=None)  # compiling must not fail a test
+
 spots = st.floats(50.0, 200.0)
 volatilities = st.floats(0.1, 1.5)
 annual = st.floats(-0.05, 0.15)
+
+LAGUERRE = np.polynomial.laguerre.laggauss(120)
 
 
 # --- options ---------------------------------------------------------------------------------
 
 
+@untimed
 @given(spots, spots, volatilities, annual, annual, st.floats(0.0, 3.0))
 def test_put_call_parity(
     spot: float, strike: float, volatility: float, r: float, q: float, years: float
@@ -72,13 +77,14 @@ def test_delta_is_the_slope_and_expiry_is_the_payoff() -> None:
     assert move_settlement(np.array([100.0, 102.0]), np.array([95.0])) == 6.0
 
 
+@untimed
 @given(spots, spots, volatilities, st.floats(0.0, 0.1), st.floats(0.0, 0.1), st.booleans())
 def test_everlasting_is_the_exponential_mixture_of_expiries(
     spot: float, strike: float, volatility: float, r: float, q: float, is_call: bool
 ) -> None:
     market = OptionMarket(spot, volatility, r, q)
     got = everlasting.continuous_price(is_call, market, strike, 30.0)
-    nodes, weights = np.polynomial.laguerre.laggauss(120)
+    nodes, weights = LAGUERRE
     mixed = weights @ european_price(is_call, market, strike, nodes * 30.0 / 365.0)
     assert got == pytest.approx(mixed, rel=2e-3, abs=2e-3 * strike)
 
@@ -104,6 +110,7 @@ def test_everlasting_funding_pays_for_the_time_value_of_each_payment() -> None:
 # --- perpetual futures -----------------------------------------------------------------------
 
 
+@untimed
 @given(spots, st.floats(0.5, 2000.0), annual, annual)
 def test_the_perpetual_equals_spot_only_at_the_fair_interest(
     spot: float, kappa: float, r: float, q: float
@@ -123,6 +130,7 @@ def test_inverse_is_the_linear_contract_of_the_other_currency() -> None:
     assert quanto == fair_price.continuous_price(LINEAR, 10_000.0, carry)
 
 
+@untimed
 @given(st.floats(0.5, 50.0), annual, annual, annual)
 def test_discrete_funding_tends_to_continuous(
     kappa: float, iota: float, r: float, q: float
@@ -139,6 +147,7 @@ def test_discrete_funding_tends_to_continuous(
     assert path == pytest.approx(fair_price.discrete_price(LINEAR, 100.0, scaled))
 
 
+@untimed
 @given(st.floats(-0.001, 0.001), st.floats(-0.0005, 0.0005), st.floats(0.0, 0.001))
 def test_the_clamped_premium_pays_the_carry(carry: float, rate: float, damper: float) -> None:
     assume(abs(carry - rate) > 1e-5)
@@ -155,6 +164,7 @@ def test_the_band_surrounds_the_fair_price() -> None:
 # --- interest --------------------------------------------------------------------------------
 
 
+@untimed
 @given(st.floats(0.1, 0.95), st.floats(0.0, 0.1), st.floats(0.0, 0.3), st.floats(0.0, 2.0))
 def test_the_kinked_curve_passes_its_points(
     kink: float, start: float, rise: float, jump: float
@@ -166,6 +176,7 @@ def test_the_kinked_curve_passes_its_points(
     assert np.all(np.diff(path) >= -1e-12)
 
 
+@untimed
 @given(st.floats(0.0, 1e6), st.floats(1.0, 1e6), st.floats(0.0, 0.5), st.floats(0.0, 1.0))
 def test_lenders_and_reserve_earn_what_borrowers_pay(
     borrowed: float, supplied: float, reserve: float, rate: float
@@ -176,6 +187,7 @@ def test_lenders_and_reserve_earn_what_borrowers_pay(
     assert interest.utilisation(0.0, 0.0) == 0.0
 
 
+@untimed
 @given(st.floats(0.0, 2.0), st.integers(1, 200), st.integers(1, 200))
 def test_accrual_compounds_over_split_periods(rate: float, first: int, second: int) -> None:
     early = interest.accrued_interest(1000.0, rate, first)
@@ -197,6 +209,7 @@ def test_a_net_debt_pays_the_borrow_rate() -> None:
 interests = st.floats(0.0, 1e6)
 
 
+@untimed
 @given(interests, interests, st.floats(1.0, 1e6), st.sampled_from([1.5, 2.0]))
 def test_no_free_round_trip_through_the_impact(
     longs: float, shorts: float, size: float, exponent: float
@@ -217,6 +230,7 @@ def test_impact_helps_who_restores_the_balance_and_is_capped() -> None:
     assert oracle_pool.size_impact_fraction(10_000.0, 1.25e9) == 8e-6
 
 
+@untimed
 @given(st.floats(1.0, 1e6), st.floats(1.0, 1e6), st.sampled_from([1.0, 1.5]))
 def test_pool_funding_sums_to_zero(longs: float, shorts: float, exponent: float) -> None:
     long_pays, short_pays = oracle_pool.basic_funding(longs, shorts, 1e-8, exponent)
@@ -245,6 +259,7 @@ def test_adaptive_funding_rises_holds_decays_and_turns() -> None:
     assert after(9.9e-5, 60.0, 40.0, 1e6) == 1e-4
 
 
+@untimed
 @given(st.sampled_from([LONG, SHORT]), spots, spots, st.floats(1.0, 1e4), st.floats(1.0, 1e4))
 def test_adding_to_a_pool_position_keeps_its_profit(
     side: int, average: float, following: float, size: float, more: float
@@ -266,6 +281,7 @@ def test_mint_fees_pull_towards_the_target() -> None:
 # --- products --------------------------------------------------------------------------------
 
 
+@untimed
 @given(st.sampled_from([-3.0, -1.0, 0.5, 3.0]), spots, st.floats(-0.2, 0.2))
 def test_leveraged_tokens_rebalance_pro_cyclically(
     target: float, start: float, move: float
@@ -288,6 +304,7 @@ def test_a_worthless_token_holds_nothing() -> None:
     assert leveraged_token.must_rebalance(basket, 90.0, False, 4.0)
 
 
+@untimed
 @given(
     st.floats(100.0, 1e4),
     st.floats(10.0, 1e4),
@@ -305,6 +322,7 @@ def test_no_other_split_is_cheaper(
     assert best <= other * (1 + 1e-12)
 
 
+@untimed
 @given(st.floats(0.9, 1.1), st.floats(0.0, 0.01), st.floats(0.0, 0.01), st.floats(0.0, 500.0))
 def test_creation_pays_exactly_above_its_break_even(
     ratio: float, variable: float, trade: float, fixed: float
