@@ -49,6 +49,8 @@ class NoiseTakers(Cohort):
         sizes = self.params.size_median * spread
         venue, accounts = view[self.params.venue], self.accounts[members]
         if isinstance(venue, PoolView):
+            if not venue.base_atoms:
+                return NOTHING
             paid = np.where(sides == SELL, sizes, sizes * venue.mid)
             base, quote = venue.instrument.base, venue.instrument.quote
             atoms = np.where(sides == SELL, base.to_atoms(paid), quote.to_atoms(paid))
