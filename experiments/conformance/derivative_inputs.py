@@ -1,4 +1,9 @@
-"""Inputs of derivatives cases as the kernels take them: sides, contracts, columns, book levels."""
+"""Inputs of derivatives cases as the kernels take them.
+
+Words become codes (side, contract form, call or put), rows become columns, book rows become level
+arrays listed best first, and a quantity times its contract value becomes the kernels' size. A word
+or a field that is not known raises KeyError, which the comparison reports as a failure.
+"""
 
 from decimal import Decimal
 

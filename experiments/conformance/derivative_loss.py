@@ -1,6 +1,9 @@
 """Deleveraging and insurance among the derivatives vectors.
 
-Each function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Ranking scores and their order, queue and pro-rata closing, backstop shares, the drawdown trigger,
+fund settlement, the waterfall of several liquidations that share one fund, and clawback. Each
+function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Quantities stay as the case has them; only `closed_lots` are whole numbers.
 """
 
 from collections.abc import Callable

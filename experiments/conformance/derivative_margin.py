@@ -1,6 +1,9 @@
 """Margin and liquidation among the derivatives vectors.
 
-Each function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Brackets and other requirements, unified accounts and short options; liquidation and bankruptcy
+prices on entry value, account, bracket and coin forms; dYdX, Hyperliquid and FTX stages. Each
+function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Optional inputs (deduction, other positions, extra margin) are 0 where a case leaves them out.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,9 @@
 """Prices and cash flows among the derivatives vectors: funding, marks, profit, options, fair price.
 
 Each function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Fills of the average-cost cases become whole lots of the finest decimal they use, as a venue has
+them, so that a closed position is exactly zero. A cap of null is no cap; a best price of an empty
+side is NaN.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Products among the derivatives vectors: interest, oracle pools, leveraged tokens, maker deals.
 
 Each function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
+Paths (accrual segments, hours of a lent account, prices of a leveraged token) are walked here step
+by step, as a venue walks them in time; every step is a call of the kernel.
 """
 
 from collections.abc import Callable
