@@ -1,15 +1,17 @@
 """Intents: what agents ask for. Rows of one table, whoever asks and whatever venue is meant.
 
-An intent is a tuple of ten columns, built by the functions below. Each entry is one integer or an
-array of them, so that an individual and a cohort speak the same language:
+An intent is a tuple of thirteen columns, built by the functions below. Each entry is one integer or
+an array of them, so that an individual and a cohort speak the same language:
 
     limit_order(venue, account, BUY, size_lots, limit_ticks)        one order
     limit_order(venue, accounts, sides, sizes, limits)              an order for each row
 
-`stack` turns what the agents returned into one array of dtype `INTENT` (ten int64, one row each).
-What `size`, `limit` and `order` count depends on the action and is said at each function. `bundle`
-is 0, or a number shared by consecutive intents of one account that must all succeed or all fail.
-`tip_atoms` is what the sender pays a chain's block builder to come first; exchanges ignore it.
+`stack` turns what the agents returned into one array of dtype `INTENT` (int64 columns, one row
+each). What `size`, `limit` and `order` count depends on the action and is said at each function.
+`bundle` is 0, or a number shared by consecutive intents of one account that must all succeed or all
+fail. `tip_atoms` is what the sender pays a chain's block builder to come first; exchanges ignore
+it. The last three columns are named for orders; pools read the same columns by the names of
+`POOL_INTENT`, a view of the same memory.
 """
 
 from collections.abc import Iterable
@@ -42,8 +44,19 @@ FIELDS = (
     "flags",
     "bundle",
     "tip_atoms",
+    "trigger_ticks",
+    "display_lots",
+    "expiry_step",
 )
+POOL_FIELDS = (*FIELDS[:10], "first", "second", "deadline_step")
 INTENT = np.dtype([(field, np.int64) for field in FIELDS])
+POOL_INTENT = np.dtype([(field, np.int64) for field in POOL_FIELDS])
+"""`first` and `second`: the coins paid and received, or the lower and upper tick of a range."""
+
+_ACCOUNT, _BUNDLE, _TIP = 2, 8, 9
+
+_PLAIN = (0, 0, 0)
+_REST = (0, 0, 0, 0, *_PLAIN)
 
 Column = Any
 """One integer, or an int64 array with an entry for each account."""
@@ -59,7 +72,7 @@ def limit_order(
     flags: Column = GOOD_TILL_CANCEL,
 ) -> Intent:
     """Buy or sell up to `size_lots` at `limit_ticks` or better; the rest stays in the book."""
-    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0)
+    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0, *_PLAIN)
 
 
 def market_order(
@@ -82,12 +95,12 @@ def market_order(
 
 def cancel(venue: int, account: Column, order: Column) -> Intent:
     """Take one resting order out of the book."""
-    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0)
+    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0, *_PLAIN)
 
 
 def cancel_all(venue: int, account: Column) -> Intent:
     """Take all resting orders of the account out of the book."""
-    return (CANCEL_ALL, venue, account, 0, 0, 0, 0, 0, 0, 0)
+    return (CANCEL_ALL, venue, account, 0, 0, 0, *_REST)
 
 
 def swap_exact_in(
@@ -98,46 +111,82 @@ def swap_exact_in(
     minimum_output_atoms: Column = 0,
 ) -> Intent:
     """BUY pays exactly `input_atoms` of quote for base, SELL pays base for quote."""
-    return (SWAP_EXACT_IN, venue, account, side, input_atoms, minimum_output_atoms, 0, 0, 0, 0)
+    return (
+        SWAP_EXACT_IN,
+        venue,
+        account,
+        side,
+        input_atoms,
+        minimum_output_atoms,
+        0,
+        0,
+        0,
+        0,
+        *_PLAIN,
+    )
 
 
 def swap_exact_out(
     venue: int, account: Column, side: Column, output_atoms: Column, maximum_input_atoms: Column
 ) -> Intent:
     """BUY receives exactly `output_atoms` of base, SELL of quote, for at most the given input."""
-    return (SWAP_EXACT_OUT, venue, account, side, output_atoms, maximum_input_atoms, 0, 0, 0, 0)
+    return (
+        SWAP_EXACT_OUT,
+        venue,
+        account,
+        side,
+        output_atoms,
+        maximum_input_atoms,
+        0,
+        0,
+        0,
+        0,
+        *_PLAIN,
+    )
 
 
 def add_liquidity(
     venue: int, account: Column, maximum_base_atoms: Column, maximum_quote_atoms: Column
 ) -> Intent:
     """Deposit base and quote in the pool's ratio, up to both maxima, for shares."""
-    return (ADD_LIQUIDITY, venue, account, 0, maximum_base_atoms, maximum_quote_atoms, 0, 0, 0, 0)
+    return (
+        ADD_LIQUIDITY,
+        venue,
+        account,
+        0,
+        maximum_base_atoms,
+        maximum_quote_atoms,
+        0,
+        0,
+        0,
+        0,
+        *_PLAIN,
+    )
 
 
 def remove_liquidity(venue: int, account: Column, shares_atoms: Column) -> Intent:
     """Give shares back for the same part of both reserves."""
-    return (REMOVE_LIQUIDITY, venue, account, 0, shares_atoms, 0, 0, 0, 0, 0)
+    return (REMOVE_LIQUIDITY, venue, account, 0, shares_atoms, 0, *_REST)
 
 
 def deposit(venue: int, account: Column, collateral_atoms: Column) -> Intent:
     """Turn collateral of the account into margin at a derivatives venue."""
-    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, 0, 0, 0, 0)
+    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, *_REST)
 
 
 def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
     """Turn free margin back into collateral."""
-    return (WITHDRAW, venue, account, 0, margin_atoms, 0, 0, 0, 0, 0)
+    return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
 
 
 def bundle(intents: Iterable[Intent], key: int = 1) -> list[Intent]:
     """Tie intents of one account together: on a chain all of them succeed, or none."""
-    return [(*intent[:8], key, *intent[9:]) for intent in intents]
+    return [(*intent[:_BUNDLE], key, *intent[_BUNDLE + 1 :]) for intent in intents]
 
 
 def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
     """Offer the block builder `tip_atoms` of the chain's fee asset."""
-    return (*intent[:9], tip_atoms)
+    return (*intent[:_TIP], tip_atoms, *intent[_TIP + 1 :])
 
 
 def _rows_of(intent: Intent) -> NDArray[np.int64]:
@@ -154,7 +203,7 @@ def stack(intents: Iterable[Intent]) -> NDArray[np.void]:
     parts: list[NDArray[np.int64]] = []
     flat: list[int] = []
     for intent in intents:
-        if type(intent[2]) is int:
+        if type(intent[_ACCOUNT]) is int:
             flat.extend(intent)
         else:
             if flat:

@@ -104,7 +104,7 @@ class Session:
 
     def send(self, action, trader, side, size_lots, limit_ticks, order, flags) -> None:
         account = self.floor.traders[trader]
-        row = (action, 0, account, side, size_lots, limit_ticks, order, flags, 0, 0)
+        row = (action, 0, account, side, size_lots, limit_ticks, order, flags, 0, 0, 0, 0, 0)
         intent = np.array([row], INTENT)
         self.messages.append(intent)
         got = Code(self.floor.venue.execute(intent, NOW)[0])
