@@ -24,7 +24,6 @@ from markets.intents import (
     cancel,
     cancel_all,
     limit_order,
-    market_order,
     stack,
     swap_exact_in,
 )
@@ -66,7 +65,7 @@ class Floor:
         return limit_order(0, self.traders[trader], side, size_lots, limit_ticks, flags)
 
     def take(self, trader: int, side: int, size_lots: int):
-        return market_order(0, self.traders[trader], side, size_lots)
+        return self.limit(trader, side, size_lots, 0, MARKET | IMMEDIATE_OR_CANCEL)
 
     def newest(self, trader: int) -> int:
         return self.venue.observe(NOW).newest_order[self.traders[trader]]
@@ -387,6 +386,10 @@ def test_what_is_no_order_is_invalid_and_moves_nothing():
         floor.limit(0, BUY, 1, 100, REDUCE_ONLY),
         floor.limit(0, BUY, 1, 100, POST_ONLY | IMMEDIATE_OR_CANCEL),
         swap_exact_in(0, account, BUY, 10),
+        *[
+            (*floor.limit(0, BUY, 1, 100)[:-3], *special)
+            for special in np.eye(3, dtype=int).tolist()
+        ],
         limit_order(0, floor.stranger, SELL, 1, 100),
         cancel_all(0, floor.stranger),
         *[limit_order(0, row, SELL, 1, 100) for row in (-1, 0, 10**6, *floor.venue.accounts)],

@@ -10,8 +10,7 @@ a step a storey however sparse the book. Slot 0 is nobody, so zeroed memory is a
 
 A slot freed is reused next, under a new generation: old ids are stale, never somebody else's.
 Cost: insert, unlink, reduce and best price O(1); memory 64 bytes an order, 16 a price, untouched
-prices unpaid. Kernels never grow arrays: ask `fits` first, then let `Book.ensure` grow them.
-"""
+prices unpaid. Kernels never grow arrays: ask `fits` first, then let `Book.ensure` grow them."""
 
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from markets.spot.kernel import kernel
 
 NO_PRICE = -1
 NO_SLOT = -1
@@ -79,7 +80,7 @@ _lowest_bit = _counts_zeros("cttz")
 _bits_above = _counts_zeros("ctlz")
 
 
-@njit(cache=True)
+@kernel()
 def _mark(book: BookArrays, row: int, price_ticks: int) -> None:
     index = price_ticks
     for storey in range(book.storeys.size):
@@ -91,7 +92,7 @@ def _mark(book: BookArrays, row: int, price_ticks: int) -> None:
         index >>= 6
 
 
-@njit(cache=True)
+@kernel()
 def _clear(book: BookArrays, row: int, price_ticks: int) -> None:
     index = price_ticks
     for storey in range(book.storeys.size):
@@ -103,7 +104,7 @@ def _clear(book: BookArrays, row: int, price_ticks: int) -> None:
         index >>= 6
 
 
-@njit(cache=True)
+@kernel()
 def next_bid_ticks(book: BookArrays, price_ticks: int) -> int:
     """The highest price below `price_ticks` that holds bids, or NO_PRICE."""
     index = price_ticks
@@ -118,7 +119,7 @@ def next_bid_ticks(book: BookArrays, price_ticks: int) -> int:
     return NO_PRICE
 
 
-@njit(cache=True)
+@kernel()
 def next_ask_ticks(book: BookArrays, price_ticks: int) -> int:
     """The lowest price above `price_ticks` that holds asks, or NO_PRICE."""
     index = price_ticks
@@ -133,19 +134,19 @@ def next_ask_ticks(book: BookArrays, price_ticks: int) -> int:
     return NO_PRICE
 
 
-@njit(cache=True)
+@kernel()
 def best_bid_ticks(book: BookArrays) -> int:
     """Highest bid, or NO_PRICE."""
     return book.state[BEST_BID]
 
 
-@njit(cache=True)
+@kernel()
 def best_ask_ticks(book: BookArrays) -> int:
     """Lowest ask, or NO_PRICE."""
     return book.state[BEST_ASK]
 
 
-@njit(cache=True)
+@kernel()
 def front(book: BookArrays, side: int) -> int:
     """Slot of the oldest order at the best price among resting orders of `side`, or NO_SLOT."""
     best_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
@@ -154,19 +155,19 @@ def front(book: BookArrays, side: int) -> int:
     return book.levels[best_ticks].first
 
 
-@njit(cache=True)
+@kernel()
 def fits(book: BookArrays, price_ticks: int) -> bool:
     """Whether one more order can be inserted at this price without growing."""
     return book.state[COUNT] + 1 < book.orders.size and price_ticks < book.levels.size
 
 
-@njit(cache=True)
+@kernel()
 def order_id(book: BookArrays, slot: int) -> int:
     """The id of the order in a slot."""
     return slot + (int(book.orders[slot].generation) << 32)
 
 
-@njit(cache=True)
+@kernel()
 def find(book: BookArrays, order: int) -> int:
     """Slot of a resting order by its id, or NO_SLOT where it is unknown or stale."""
     slot = order & _SLOTS
@@ -178,7 +179,7 @@ def find(book: BookArrays, order: int) -> int:
     return slot
 
 
-@njit(cache=True)
+@kernel()
 def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
     """Put a slot at the end of its price."""
     level = book.levels[price_ticks]
@@ -200,7 +201,7 @@ def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
             state[BEST_ASK] = price_ticks
 
 
-@njit(cache=True)
+@kernel()
 def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lots: int) -> int:
     """Put a new order behind all others of its price; returns its id. Only where it `fits`."""
     state = book.state
@@ -231,7 +232,7 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
     return slot + (int(order.generation) << 32)
 
 
-@njit(cache=True)
+@kernel()
 def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
     """The last order of a price is gone."""
     if side > 0:
@@ -244,7 +245,7 @@ def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
             book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
 
 
-@njit(cache=True)
+@kernel()
 def unlink(book: BookArrays, slot: int) -> None:
     """Take a resting order out of the book; its id is stale from here on."""
     orders, state = book.orders, book.state
@@ -278,7 +279,7 @@ def unlink(book: BookArrays, slot: int) -> None:
     state[FREE] = slot
 
 
-@njit(cache=True)
+@kernel()
 def reduce(book: BookArrays, slot: int, size_lots: int) -> None:
     """Take lots off a resting order; when nothing remains it leaves the book."""
     order = book.orders[slot]
@@ -307,7 +308,7 @@ def best_levels(book: BookArrays, side: int, count: int) -> NDArray[np.int64]:
     return rows[:found]
 
 
-@njit(cache=True)
+@kernel()
 def lots_within(book: BookArrays, side: int, limit_ticks: int) -> int:
     """Lots that rest on a side at the limit or better."""
     lots = 0
@@ -337,7 +338,7 @@ def own_slots(book: BookArrays, account: int) -> NDArray[np.int64]:
     return slots
 
 
-@njit(cache=True)
+@kernel()
 def _move_levels(old: BookArrays, new: BookArrays) -> None:
     """Copy the prices that hold orders, and mark them."""
     for row in range(2):

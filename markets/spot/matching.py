@@ -11,15 +11,14 @@ Both are sums rounded once, for the venue; with maker + taker rate >= 0 the fee 
 be overdrawn. A resting ask holds its base in escrow, a resting bid its notional and the whole
 maker fee, to the atom: nothing is left when it is filled, all of the rest returns on cancelling.
 A limit order must be covered entirely when it enters, at the dearer of both rates; a market order
-takes what the balance affords and drops the rest. Left out: stop, hidden and pegged orders, odd
-lots, fee tiers.
+takes what the balance affords and drops the rest. Left out, and invalid: triggers, display sizes
+and expiry; pegged orders, fee tiers.
 """
 
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.assets import MAX_ATOMS
@@ -39,6 +38,7 @@ from markets.spot.book import (
     reduce,
     unlink,
 )
+from markets.spot.kernel import kernel
 
 FILLED_ROWS, HELD_QUOTE_ATOMS, VOLUME_LOTS, LAST_TICKS, TRADES = range(5)
 """Places of the tally: fills in the buffer, quote held for bids; lots traded, last price, fills."""
@@ -103,13 +103,13 @@ class Taker(NamedTuple):
     budget_atoms: int
 
 
-@njit(cache=True)
+@kernel()
 def _held_fee_atoms(notional_atoms: int, maker_fee_ppm: int) -> int:
     """Maker fee that a bid holds in escrow beside its notional."""
     return ppm_up(notional_atoms, maker_fee_ppm) if maker_fee_ppm > 0 else 0
 
 
-@njit(cache=True)
+@kernel()
 def _withdraw(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, slot: int
 ) -> None:
@@ -132,7 +132,7 @@ def _withdraw(
     unlink(book, slot)
 
 
-@njit(cache=True)
+@kernel()
 def _rest(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, taker: Taker
 ) -> None:
@@ -150,7 +150,7 @@ def _rest(
     insert(book, taker.account, taker.side, taker.limit_ticks, taker.size_lots)
 
 
-@njit(cache=True)
+@kernel()
 def _pay_maker(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, slot: int, size_lots: int
 ) -> int:
@@ -173,7 +173,7 @@ def _pay_maker(
     return fee_atoms
 
 
-@njit(cache=True)
+@kernel()
 def _post_taker(
     balances: NDArray[np.int64], terms: Terms, tally: NDArray[np.int64], taker: Taker, totals: tuple
 ) -> None:
@@ -195,7 +195,7 @@ def _post_taker(
     tally[VOLUME_LOTS] += taken_lots
 
 
-@njit(cache=True)
+@kernel()
 def _record(
     batch: Batch, taker: Taker, maker: tuple, lots_and_atoms: tuple, fees_atoms: tuple
 ) -> None:
@@ -212,7 +212,7 @@ def _record(
     fill.reason = 0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _sweep(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, taker: Taker
 ) -> tuple[int, bool]:
@@ -259,7 +259,7 @@ def _sweep(
     return taken_lots, barred
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _affordable_atoms(quote_atoms: int, taker_fee_ppm: int) -> int:
     """The largest notional n with n + ceil(rate * n) <= what is there."""
     whole = PPM + taker_fee_ppm
@@ -267,7 +267,7 @@ def _affordable_atoms(quote_atoms: int, taker_fee_ppm: int) -> int:
     return times * PPM + (quote_atoms - times * whole) * PPM // whole
 
 
-@njit(cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def _place_market(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, intent: Any
 ) -> int:
@@ -294,7 +294,7 @@ def _place_market(
     return _INSUFFICIENT_BALANCE if book.state[COUNT] == resting else _UNFILLED
 
 
-@njit(cache=True)
+@kernel()
 def _is_covered(balances: NDArray[np.int64], terms: Terms, intent: Any, crosses: bool) -> bool:
     """Whether the account can pay for the whole order, whatever part of it takes or makes.
 
@@ -310,7 +310,7 @@ def _is_covered(balances: NDArray[np.int64], terms: Terms, intent: Any, crosses:
     return balances[intent.account, terms.quote_column] >= needed_atoms
 
 
-@njit(cache=True)
+@kernel()
 def _place_limit(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, intent: Any
 ) -> int:
@@ -337,7 +337,7 @@ def _place_limit(
     return _SELF_TRADE if barred else _UNFILLED
 
 
-@njit(cache=True)
+@kernel(forceinline=True)
 def _place(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, intent: Any
 ) -> int:
@@ -345,7 +345,9 @@ def _place(
     flags, size_lots, limit_ticks = intent.flags, intent.size, intent.limit
     if size_lots <= 0 or (intent.side != 1 and intent.side != -1) or flags & ~_KNOWN_FLAGS:
         return _INVALID
-    if flags & POST_ONLY and flags != POST_ONLY:
+    if (flags & POST_ONLY and flags != POST_ONLY) or (
+        intent.trigger_ticks | intent.display_lots | intent.expiry_step
+    ) != 0:
         return _INVALID
     most_fills = min(size_lots, book.state[COUNT])
     roomy = batch.fills.size - batch.tally[FILLED_ROWS] >= most_fills
@@ -362,7 +364,7 @@ def _place(
     return _place_limit(book, balances, terms, batch, intent)
 
 
-@njit(cache=True)
+@kernel()
 def execute_batch(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, first: int
 ) -> int:

@@ -1,0 +1,194 @@
+"""How fast the order book matches and settles: messages a second on one core.
+
+The stream is the common one for order books: 50 % passive limits, 5 % crossing limits, 10 % market
+orders, 35 % cancels of live orders, on a book filled before with so many orders a side. It is
+recorded once, untimed, from a live session, so that every cancel names an order that rests at that
+moment; then it is replayed from the same starting state. Timed is everything that the venue does:
+matching, balances, escrow, fees on both sides, the fill record. Accounts: 100, drawn at random.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.benchmarks.figure import Figure, best_seconds
+from markets.assets import MAX_ATOMS, Asset, Instrument
+from markets.domains import Exchange
+from markets.intents import BUY, CANCEL, INTENT, MARKET, PLACE, SELL
+from markets.market import Market
+from markets.outcomes import FILL, Code
+from markets.spot.book import Book, BookArrays
+from markets.spot.order_book import OrderBook
+from markets.venue import Moment
+
+MESSAGES = 100_000
+SIDES = (100, 1_000, 10_000)
+_ACCOUNTS = 100
+_MID_TICKS = 1_000_000
+_NOW = Moment(step=0, seconds=0.0, step_seconds=1.0)
+_GRID = Instrument(Asset("BASE", 6), Asset("QUOTE", 6), tick_size=0.01, lot_size=0.001)
+
+
+@dataclass
+class Session:
+    """A venue in a known state, and the messages that follow."""
+
+    venue: OrderBook
+    market: Market
+    stream: NDArray[np.void]
+    book: Book
+    balances: NDArray[np.int64]
+    tally: NDArray[np.int64]
+
+    def rewind(self) -> None:
+        """Back to the state before the stream."""
+        arrays = self.venue.book.arrays
+        pairs: Any = zip(arrays, self.book.arrays, strict=True)
+        for live, kept in pairs:
+            live[...] = kept
+        self.market.ledger.balances[...] = self.balances
+        self.venue._tally[...] = self.tally
+        self.venue._fills.clear()
+        self.venue._without_flows.clear()
+
+
+def record(a_side: int, messages: int, fees_ppm: tuple[int, int] = (100, 500)) -> Session:
+    """Fill a book with `a_side` orders on each side and record a stream of messages on it."""
+    venue = OrderBook(
+        "book",
+        "exchange",
+        _GRID,
+        OrderBook.Params(maker_fee_ppm=fees_ppm[0], taker_fee_ppm=fees_ppm[1], self_trade="allow"),
+    )
+    market = Market([Exchange("exchange")], [venue])
+    accounts = market.open_accounts("traders", "exchange", _ACCOUNTS)
+    for asset in ("BASE", "QUOTE"):
+        market.ledger.issue(accounts, asset, MAX_ATOMS // (2 * _ACCOUNTS))
+    market.begin()
+    rng = np.random.default_rng(1)
+    venue.book.ensure(2 * a_side + messages, 2 * _MID_TICKS)
+    venue._fill_buffer = np.zeros(4 * a_side + 4_096, FILL)
+    venue.execute(_passive(a_side, accounts, rng), _NOW)
+    book = Book()
+    book.arrays = BookArrays._make(array.copy() for array in venue.book.arrays)
+    kept = (book, market.ledger.balances.copy(), venue._tally.copy())
+    return Session(venue, market, _live_stream(venue, accounts, messages, rng), *kept)
+
+
+def _rows(count: int) -> NDArray[np.void]:
+    rows = np.zeros(count, INTENT)
+    rows["action"] = PLACE
+    return rows
+
+
+def _passive(
+    a_side: int, accounts: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.void]:
+    """Orders that do not cross, both sides in turn."""
+    rows = _rows(2 * a_side)
+    rows["account"] = rng.choice(accounts, 2 * a_side)
+    rows["side"] = np.tile([BUY, SELL], a_side)
+    rows["size"] = rng.integers(1, 11, 2 * a_side)
+    rows["limit"] = _MID_TICKS - rows["side"] * rng.integers(1, _spread_ticks(a_side), 2 * a_side)
+    return rows
+
+
+def _spread_ticks(a_side: int) -> int:
+    """About five orders a price."""
+    return max(a_side // 5, 20)
+
+
+def _live_stream(
+    venue: OrderBook, accounts: NDArray[np.int64], messages: int, rng: np.random.Generator
+) -> NDArray[np.void]:
+    """Draw messages one by one, executing each, so that the next one fits the book."""
+    stream = _rows(messages)
+    stream["account"] = rng.choice(accounts, messages)
+    stream["side"] = rng.choice([BUY, SELL], messages)
+    stream["size"] = rng.integers(1, 11, messages)
+    kinds = rng.random(messages)
+    depths = rng.integers(1, _spread_ticks(venue.book.count // 2), messages).tolist()
+    orders = venue.book.arrays.orders
+    resting = np.flatnonzero(orders["side"])
+    live = list(
+        zip(venue.book.ids(resting).tolist(), orders["account"][resting].tolist(), strict=True)
+    )
+    picks = rng.random(messages).tolist()
+    for number, kind in enumerate(kinds.tolist()):
+        message = stream[number : number + 1]
+        if kind < 0.35 and live:
+            order, account = _take_live(venue, live, picks[number])
+            message["action"], message["account"], message["order"] = CANCEL, account, order
+        elif kind < 0.45:
+            message["flags"] = MARKET
+        else:
+            side = int(message["side"][0])
+            message["limit"] = _limit_ticks(venue.book, side, depths[number], kind < 0.50)
+        code = venue.execute(message, _NOW)[0]
+        if code == Code.RESTING:
+            account = int(message["account"][0])
+            slot = venue.book.arrays.heads[account : account + 1]
+            live.append((int(venue.book.ids(slot)[0]), account))
+    return stream
+
+
+def _limit_ticks(book: Book, side: int, depth_ticks: int, crosses: bool) -> int:
+    best, opposite = (book.bid_ticks, book.ask_ticks)[::side]
+    if crosses:
+        return (opposite if opposite >= 0 else _MID_TICKS) + 2 * side
+    inside = opposite if opposite >= 0 else best if best >= 0 else _MID_TICKS
+    return inside - side * depth_ticks
+
+
+def _take_live(venue: OrderBook, live: list[tuple[int, int]], pick: float) -> tuple[int, int]:
+    """A random order that still rests; those that were filled meanwhile are dropped."""
+    orders = venue.book.arrays.orders
+    while True:
+        place = int(pick * len(live))
+        live[place], live[-1] = live[-1], live[place]
+        order, account = live.pop()
+        row = orders[order & (2**32 - 1)]
+        if (row["side"] and row["generation"] == order >> 32) or not live:
+            return order, account
+
+
+def _rate(session: Session) -> float:
+    """Messages a second when the whole stream is one batch."""
+
+    def run() -> None:
+        session.venue.execute(session.stream, _NOW)
+
+    return len(session.stream) / best_seconds(run, session.rewind)
+
+
+def _rate_one_by_one(session: Session, count: int) -> float:
+    """Messages a second when each is a call of its own."""
+    rows = [session.stream[number : number + 1] for number in range(count)]
+
+    def run() -> None:
+        for row in rows:
+            session.venue.execute(row, _NOW)
+
+    return count / best_seconds(run, session.rewind, 3)
+
+
+def measure(scale: float = 1.0) -> list[Figure]:
+    """Rates in batch by book size, with and without fees, and one message a call."""
+    messages = max(int(MESSAGES * scale), 1_000)
+    unit = "messages/s"
+    figures = []
+    for a_side in SIDES:
+        session = record(a_side, messages)
+        name = f"order book, {a_side} a side"
+        figures.append(Figure(f"{name}, batch", _rate(session), unit, 10e6, "with fees"))
+        if a_side == 1_000:
+            rate = _rate_one_by_one(session, min(messages, 20_000))
+            figures.append(Figure(f"{name}, one message a call", rate, unit, 100e3, "with fees"))
+            rate = _rate(record(a_side, messages, (0, 0)))
+            figures.append(Figure(f"{name}, batch, no fees", rate, unit, 10e6))
+    large = max(int(1_000_000 * scale), 20_000)
+    rate = _rate(record(large, messages))
+    figures.append(Figure(f"order book, {large} a side, batch", rate, unit, None, "flatness"))
+    return figures
