@@ -61,9 +61,10 @@ class Recorder:
                     row[self._position[name]] = value
                 base = venue.columns()[0].name
                 self._reference[moment.step, number] = moment.reference.get(base, np.nan)
-        gas = self._market.drain_gas_flows()
-        if len(gas) and "flows" in self._tables:
-            self._flows.append((moment.step, -1, self._summed(gas)))
+        for number, domain in enumerate(self._market.domains.values()):
+            gas = domain.drain_flows()
+            if len(gas) and "flows" in self._tables:
+                self._flows.append((moment.step, len(self._venues) + number, self._summed(gas)))
         if "accounts" in self._tables and moment.step % self._account_steps == 0:
             self._accounts.append((moment.step, self._market.holdings_atoms()))
 
@@ -148,7 +149,8 @@ class Recorder:
         chunks = [flows for _, _, flows in self._flows]
         flows = np.concatenate(chunks) if chunks else np.zeros(0, FLOW)
         lengths = [len(chunk) for chunk in chunks]
-        venues = np.array([*(venue.name for venue in self._venues), "gas"], dtype=object)
+        places = [*(venue.name for venue in self._venues), *self._market.domains]
+        venues = np.array(places, dtype=object)
         owners = np.array(ledger.owner_names, dtype=object)
         assets = np.array([asset.name for asset in ledger.assets], dtype=object)
         scale = np.array([asset.scale for asset in ledger.assets], np.float64)

@@ -19,7 +19,7 @@ from types import ModuleType
 from agents.trader import Trader
 from experiments import scenarios
 from experiments.paths import History, Process
-from markets.domains import Domain
+from markets.domain import Domain
 from markets.errors import ConfigError
 from markets.params import Params
 from markets.venue import Venue

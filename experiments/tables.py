@@ -89,7 +89,7 @@ FLOWS = Table(
     "who paid whom and why, summed over a step",
     (
         STEP,
-        VENUE,
+        Column("venue", "string", "", "name of the venue, or of the chain for gas"),
         Column("payer", "string", "", "owner of the paying accounts"),
         Column("receiver", "string", "", "owner of the receiving accounts"),
         Column("asset", "string", "", "asset paid"),

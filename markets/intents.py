@@ -79,18 +79,8 @@ def market_order(
     venue: int, account: Column, side: Column, size_lots: Column, flags: Column = 0
 ) -> Intent:
     """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped."""
-    return (
-        PLACE,
-        venue,
-        account,
-        side,
-        size_lots,
-        0,
-        0,
-        MARKET | IMMEDIATE_OR_CANCEL | flags,
-        0,
-        0,
-    )
+    flags = MARKET | IMMEDIATE_OR_CANCEL | flags
+    return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, *_PLAIN)
 
 
 def cancel(venue: int, account: Column, order: Column) -> Intent:
@@ -111,57 +101,22 @@ def swap_exact_in(
     minimum_output_atoms: Column = 0,
 ) -> Intent:
     """BUY pays exactly `input_atoms` of quote for base, SELL pays base for quote."""
-    return (
-        SWAP_EXACT_IN,
-        venue,
-        account,
-        side,
-        input_atoms,
-        minimum_output_atoms,
-        0,
-        0,
-        0,
-        0,
-        *_PLAIN,
-    )
+    return (SWAP_EXACT_IN, venue, account, side, input_atoms, minimum_output_atoms, *_REST)
 
 
 def swap_exact_out(
     venue: int, account: Column, side: Column, output_atoms: Column, maximum_input_atoms: Column
 ) -> Intent:
     """BUY receives exactly `output_atoms` of base, SELL of quote, for at most the given input."""
-    return (
-        SWAP_EXACT_OUT,
-        venue,
-        account,
-        side,
-        output_atoms,
-        maximum_input_atoms,
-        0,
-        0,
-        0,
-        0,
-        *_PLAIN,
-    )
+    return (SWAP_EXACT_OUT, venue, account, side, output_atoms, maximum_input_atoms, *_REST)
 
 
 def add_liquidity(
     venue: int, account: Column, maximum_base_atoms: Column, maximum_quote_atoms: Column
 ) -> Intent:
     """Deposit base and quote in the pool's ratio, up to both maxima, for shares."""
-    return (
-        ADD_LIQUIDITY,
-        venue,
-        account,
-        0,
-        maximum_base_atoms,
-        maximum_quote_atoms,
-        0,
-        0,
-        0,
-        0,
-        *_PLAIN,
-    )
+    amounts = (maximum_base_atoms, maximum_quote_atoms)
+    return (ADD_LIQUIDITY, venue, account, 0, *amounts, *_REST)
 
 
 def remove_liquidity(venue: int, account: Column, shares_atoms: Column) -> Intent:

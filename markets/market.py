@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import Asset
-from markets.domains import Chain, Domain, sequence, transactions
+from markets.domain import Domain
 from markets.errors import ConfigError
-from markets.intents import INTENT
 from markets.ledger import Ledger
-from markets.outcomes import FLOW, Code, Flows, Reason, flows
+from markets.outcomes import Code
+from markets.sequencing import transactions
 from markets.venue import Moment, Venue
 
 Randomness = Mapping[str, np.random.Generator]
@@ -51,14 +51,8 @@ class Market:
         _require_unique("venues", venues, self.venues)
         self.ledger = Ledger(_assets(venues))
         self.latency_seconds = np.zeros(1)
-        self._pending = {name: np.zeros(0, INTENT) for name in self.domains}
-        self._gas_flows: list[Flows] = []
-        self._builders: dict[str, int] = {}
         for domain in domains:
-            if isinstance(domain, Chain):
-                if domain.fee_asset not in self.ledger.column:
-                    raise ConfigError(f"{domain.name}.fee_asset", f"no asset {domain.fee_asset}")
-                self._builders[domain.name] = int(self.open_accounts(domain.name, domain.name)[0])
+            domain.open(self)
         for index, venue in enumerate(venues):
             if venue.domain not in self.domains:
                 raise ConfigError(f"{venue.name}.domain", f"no domain {venue.domain}")
@@ -122,15 +116,7 @@ class Market:
         placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):
             own = intents if placed is None else intents[placed == number]
-            if len(self._pending[name]):
-                own = np.concatenate([self._pending[name], own])
-            if not domain.executes(moment.seconds, moment.step_seconds):
-                self._pending[name] = own
-                continue
-            self._pending[name] = own[:0]
-            batch = sequence(own, domain.ordering, self.latency_seconds, randomness[name])
-            if isinstance(domain, Chain):
-                batch = self._charge_gas(domain, batch)
+            batch = domain.batch(own, moment, randomness[name])
             self._run(batch, moment)
             executed += len(batch)
         return executed
@@ -174,27 +160,6 @@ class Market:
             codes[row] = code[0]
         return codes
 
-    def _charge_gas(self, chain: Chain, batch: NDArray[np.void]) -> NDArray[np.void]:
-        """Take base fee and tip of each transaction, in order; drop those who cannot pay."""
-        column = self.ledger.column[chain.fee_asset]
-        fee_atoms = self.ledger.assets[column].to_atoms(chain.gas_fee)
-        if not len(batch) or not (fee_atoms or batch["tip_atoms"].any()):
-            return batch
-        number = transactions(batch)
-        first = np.concatenate(([0], np.flatnonzero(np.diff(number)) + 1))
-        due = fee_atoms + np.maximum(batch["tip_atoms"][first], 0)
-        payers = batch["account"][first]
-        balances = self.ledger.balances
-        paid = np.zeros(len(first), np.bool_)
-        for transaction, (payer, atoms) in enumerate(zip(payers, due, strict=True)):
-            if balances[payer, column] >= atoms:
-                balances[payer, column] -= atoms
-                balances[self._builders[chain.name], column] += atoms
-                paid[transaction] = True
-        gas = flows(payers[paid], self._builders[chain.name], column, due[paid], Reason.GAS)
-        self._gas_flows.append(gas)
-        return batch[paid[number]]
-
     def liquidate(self, moment: Moment) -> None:
         """Close unsafe positions at every venue."""
         for venue in self.venues.values():
@@ -216,12 +181,6 @@ class Market:
                 np.add.at(sums[:, escrow.column], ledger.owner[escrow.accounts], escrow.atoms)
                 sums[ledger.owner[escrow.holder], escrow.column] -= escrow.atoms.sum()
         return sums
-
-    def drain_gas_flows(self) -> Flows:
-        """Gas paid since the last call."""
-        gas = np.concatenate(self._gas_flows) if self._gas_flows else np.zeros(0, FLOW)
-        self._gas_flows.clear()
-        return gas
 
 
 def _assets(venues: Sequence[Venue]) -> list[Asset]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markets.assets import Asset, Instrument
-from markets.domains import Exchange
 from markets.errors import BrokenInvariant, ConfigError, FathomError
+from markets.exchange import Exchange
 from markets.intents import (
     BUY,
     CANCEL,

@@ -15,7 +15,7 @@ from agents.trader import Trader
 from experiments.paths import GeometricBrownian, Replay
 from experiments.scenario import AgentSpec, Scenario
 from markets.assets import Asset
-from markets.domains import Exchange
+from markets.exchange import Exchange
 from markets.intents import market_order
 from markets.outcomes import FILL, Code, Reason, fee_flows
 from markets.params import Params as BaseParams

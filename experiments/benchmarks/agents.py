@@ -13,7 +13,8 @@ from experiments.benchmarks.figure import Figure
 from experiments.scenario import AgentSpec, Scenario
 from experiments.world import World
 from markets.assets import Asset, Instrument
-from markets.domains import Exchange, Ordering
+from markets.exchange import Exchange
+from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
 
 REPEATS = 5

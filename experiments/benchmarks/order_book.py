@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmarks.figure import Figure, best_seconds
 from markets.assets import MAX_ATOMS, Asset, Instrument
-from markets.domains import Exchange
+from markets.exchange import Exchange
 from markets.intents import BUY, CANCEL, INTENT, MARKET, PLACE, SELL
 from markets.market import Market
 from markets.outcomes import FILL, Code

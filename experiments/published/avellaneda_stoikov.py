@@ -25,9 +25,10 @@ from experiments.reproduction import Row
 from experiments.scenario import AgentSpec, Scenario
 from experiments.world import World
 from markets.assets import Asset, Instrument
-from markets.domains import Exchange, Ordering
+from markets.exchange import Exchange
 from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, cancel_all, limit_order
 from markets.market import Market, View
+from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
 
 CITATION = (

@@ -11,7 +11,6 @@ Brownian bridge. Any other history can take their place (`--path`).
 import math
 
 import numpy as np
-from markets.derivatives.perpetual import Perpetual
 from pydantic import Field
 
 from agents.arbitrageur import PoolArbitrageur
@@ -25,8 +24,11 @@ from experiments.paths import History, Replay
 from experiments.scenario import AgentSpec, Scenario
 from markets import params
 from markets.assets import Asset, Instrument
-from markets.domains import Chain, Exchange, Ordering
+from markets.chain import Chain
+from markets.derivatives.perpetual import Perpetual
+from markets.exchange import Exchange
 from markets.pools.constant_product_pool import ConstantProductPool
+from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
 
 ANCHORS = (

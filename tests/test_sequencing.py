@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from markets.domains import Chain, Exchange, Ordering, sequence, transactions
+from markets.chain import Chain
 from markets.errors import ConfigError
 from markets.intents import BUY, bundle, cancel, limit_order, stack, with_tip
+from markets.sequencing import Ordering, sequence, transactions
+from markets.venue import Moment
 
 
 def orders(*accounts: int) -> np.ndarray:
@@ -55,11 +57,15 @@ def test_tips_come_first_and_bundles_stay_together() -> None:
     assert transactions(batch).tolist() == [0, 1, 1, 2]
 
 
+def moment(seconds: float, step_seconds: float) -> Moment:
+    return Moment(0, seconds, step_seconds)
+
+
 def test_blocks_fall_due() -> None:
     chain = Chain("chain", block_seconds=12, fee_asset="ETH")
-    assert [chain.executes(at, 4) for at in (0, 4, 8, 12, 16, 20)] == [False, False, True] * 2
-    assert chain.executes(3, 60)
-    assert Exchange("exchange").executes(0, 0.001)
+    due = [chain.block_falls_due(moment(at, 4)) for at in (0, 4, 8, 12, 16, 20)]
+    assert due == [False, False, True] * 2
+    assert chain.block_falls_due(moment(3, 60))
 
 
 @pytest.mark.parametrize(("field", "value"), [("block_seconds", 0), ("gas_fee", -1)])
