@@ -52,4 +52,4 @@ def figure_text(value: float | None, digits: int = 5) -> str:
         return "-"
     if math.isinf(value) or abs(value) >= 10**digits or float(value).is_integer():
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+    return f"{value:,.{digits}g}"

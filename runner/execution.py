@@ -106,7 +106,7 @@ def failed(spec: RunSpec, cause: BaseException) -> Done:
 
 
 def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
-    """Do runs and commit them as one part; raises OtherCode where the source is not the driver's."""
+    """Do runs and commit them as one part; raises OtherCode where the source is not the same."""
     ours = provenance().code_version
     if ours != target.code_version:
         raise OtherCode(platform.node(), ours, target.code_version)

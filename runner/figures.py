@@ -84,8 +84,9 @@ def outcome_figure(runs: pd.DataFrame, x: str, y: str, by: str | None = None) ->
         for value, rows in groups:
             column = rows.groupby(x)[y]
             mean, error = column.mean(), (column.std() / np.sqrt(column.count())).fillna(0)
-            style = {"marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(mean.index, mean, yerr=error, label=_text(value), **style)
+            axes.errorbar(
+                mean.index, mean, yerr=error, label=_text(value), marker="o", ms=4, capsize=3
+            )
         axes.set(xlabel=_name(x), ylabel=_name(y), title="Mean over seeds, one standard error")
         if by is not None:
             axes.legend(title=_name(by))

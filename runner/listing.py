@@ -14,10 +14,11 @@ from types import ModuleType
 
 import agents
 import markets
-from agents.trader import Trader
+from agents.trader import Cohort, Trader
 from experiments import published, scenarios
 from experiments.reproduction import reproduction_names
 from experiments.scenario import scenario_names
+from markets.venue import Venue
 from runner.console import answer, console, say
 
 
@@ -68,10 +69,8 @@ def _classes(package: ModuleType, wanted: Callable[[type], bool]) -> Iterator[tu
 
 
 def _is_agent(kind: type) -> bool:
-    return issubclass(kind, Trader) and not inspect.isabstract(kind) and "act" in vars(kind)
+    return issubclass(kind, Trader) and kind not in (Trader, Cohort)
 
 
 def _is_venue(kind: type) -> bool:
-    if getattr(kind, "_is_protocol", False):
-        return False
-    return all(callable(getattr(kind, verb, None)) for verb in ("execute", "observe", "measure"))
+    return issubclass(kind, Venue) and not inspect.isabstract(kind)
