@@ -24,6 +24,7 @@ from markets.intents import (
     cancel,
     cancel_all,
     limit_order,
+    market_order,
     stack,
     swap_exact_in,
 )
@@ -65,7 +66,7 @@ class Floor:
         return limit_order(0, self.traders[trader], side, size_lots, limit_ticks, flags)
 
     def take(self, trader: int, side: int, size_lots: int):
-        return self.limit(trader, side, size_lots, 0, MARKET | IMMEDIATE_OR_CANCEL)
+        return market_order(0, self.traders[trader], side, size_lots)
 
     def newest(self, trader: int) -> int:
         return self.venue.observe(NOW).newest_order[self.traders[trader]]
