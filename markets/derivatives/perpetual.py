@@ -39,6 +39,7 @@ from markets.derivatives.positions import (
 from markets.derivatives.ranking import Ranking, adl_queue
 from markets.derivatives.waterfall import (
     FRESH,
+    HELD_CLAIM,
     PLACES,
     TAKEN,
     Liquidation,
@@ -113,6 +114,7 @@ class Perpetual(Venue):
         self.batches = 0
         self.shortfalls = 0
         """How often the fund was left with a position or a debt, nobody being left to pay."""
+        self._held_claim = 0
         self._tiers, initial = _tiers_of(self.params)
         self._maintenance = whole_brackets(self._tiers, quote.scale)
         self._rules = Rules(whole_brackets(initial, quote.scale), self.params.market_band_ppm)
@@ -291,7 +293,9 @@ class Perpetual(Venue):
             self.batches += 1
             self._run_waterfall(unsafe)
             unsafe = self._find_unsafe()
-            self._run_waterfall(unsafe[balances[unsafe, terms.contract] == 0])
+            debtors = unsafe[balances[unsafe, terms.contract] == 0]
+            if len(debtors):
+                self._run_waterfall(debtors)
             owes = balances[terms.fund, terms.margin] < 0
             self.shortfalls += bool(owes or balances[terms.fund, terms.contract])
 
@@ -306,8 +310,9 @@ class Perpetual(Venue):
     def _run_waterfall(self, unsafe: NDArray[np.int64]) -> None:
         """Run the kernel, ranking longs or shorts whenever it comes to deleverage."""
         scale = self.instrument.quote.scale
-        takeovers = np.zeros((len(unsafe), 4), np.int64)
+        takeovers = np.zeros((len(unsafe), 3), np.int64)
         progress = np.zeros(PLACES, np.int64)
+        progress[HELD_CLAIM] = self._held_claim
         work = Liquidation(unsafe, self._maintenance, progress, takeovers)
         desk = self._desk(2 * self.book.count + len(self._unsafe) + 5 * len(unsafe) + 2)
         queues = {Stop.RANK_LONGS: _NOBODY, Stop.RANK_SHORTS: _NOBODY}
@@ -320,12 +325,13 @@ class Perpetual(Venue):
                 self._positions, self._terms, side, self.params.adl_ranking, (self._tiers, scale)
             )
             progress[[FRESH, queue_head(-side)]] = 1, 0
+        self._held_claim = int(progress[HELD_CLAIM])
         self._report(takeovers[: progress[TAKEN]], self._keep(desk))
 
     def _report(self, takeovers: NDArray[np.int64], fills: Fills) -> None:
         """Flows at the mark: what was left or owed at takeover, and what ADL cost its winners."""
         fund, margin = self._terms.fund, self._terms.margin
-        accounts, lots, equity = takeovers[:, 0], takeovers[:, 1], takeovers[:, 3]
+        accounts, lots, equity = takeovers[:, 0], takeovers[:, 1], takeovers[:, 2]
         self._tally.liquidations += len(takeovers)
         self._tally.liquidated_lots += int(np.abs(lots).sum())
         left, debt = np.maximum(equity, 0), np.maximum(-equity, 0)

@@ -2,18 +2,17 @@
 
     vault           collateral + claim = 0: every claim of anybody is backed
     debt            a claim below 0 comes with a position, except where the fund may owe
-    entry           no position, no cost; else the cost has the sign of the position
+    entry           no position, no cost; else, the fund apart, of the position's sign
     open lots       the columns are what the account's resting orders say, reduce-only apart
 
 Since contracts sum to zero (a ledger rule), claims and positions of all others then sum to the
 collateral at any mark, and unrealised profits to zero.
 """
 
-from numba import njit
-
 from markets.derivatives.positions import Positions, Terms
 from markets.intents import REDUCE_ONLY
 from markets.spot.book import BookArrays
+from markets.spot.kernel import kernel
 
 FAULTS = (
     "",
@@ -24,7 +23,7 @@ FAULTS = (
 )
 
 
-@njit(cache=True)
+@kernel()
 def _open_lots_off(book: BookArrays, positions: Positions, account: int) -> int:
     """How far an account's columns of open lots are from its resting orders."""
     bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
@@ -40,7 +39,7 @@ def _open_lots_off(book: BookArrays, positions: Positions, account: int) -> int:
     return max(abs(bids), abs(asks))
 
 
-@njit(cache=True)
+@kernel()
 def first_fault(
     book: BookArrays, positions: Positions, terms: Terms, fund_may_owe: bool
 ) -> tuple[int, int, int]:
@@ -56,11 +55,11 @@ def first_fault(
         excused = account == terms.vault or (account == terms.fund and fund_may_owe)
         if contracts == 0 and claim < 0 and not excused:
             return 2, account, claim
-        if (contracts == 0 and entry != 0) or (contracts > 0 and entry < 0):
+        against = (contracts > 0 and entry < 0) or (contracts < 0 and entry > 0)
+        if (contracts == 0 and entry != 0) or (against and account != terms.fund):
             return 3, account, entry
-        if contracts < 0 and entry > 0:
-            return 3, account, entry
-        if book.heads[account] != 0 or positions.open_bid_lots[account] != 0:
+        open_lots = positions.open_bid_lots[account] | positions.open_ask_lots[account]
+        if book.heads[account] > 0 or open_lots != 0:
             off = _open_lots_off(book, positions, account)
             if off != 0:
                 return 4, account, off

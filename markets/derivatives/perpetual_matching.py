@@ -11,13 +11,13 @@ and reduce-only orders not. An order that can only reduce needs no margin, but m
 the account's own bankruptcy price (BitMEX's rule): market orders stop there, others are refused.
 A reduce-only order is cut to the position on arrival and at each fill. Meeting one's own order
 cancels the resting one. A resting order is not checked again when it fills: as on the large
-central venues, liquidation is what bounds its risk.
+central venues, liquidation is what bounds its risk. Left out: stops, icebergs and orders with an
+expiry, which are refused.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.derivatives.positions import (
@@ -57,6 +57,7 @@ from markets.spot.book import (
     reduce,
     unlink,
 )
+from markets.spot.kernel import kernel
 
 MAX_LOTS = 2**31 - 1
 """Largest order, and largest position with all its open orders."""
@@ -107,7 +108,7 @@ class Order(NamedTuple):
     flags: int
 
 
-@njit(cache=True)
+@kernel()
 def drop_order(desk: Desk, slot: int) -> None:
     """Take a resting order out of the book and off its account's open lots."""
     order = desk.book.orders[slot]
@@ -115,7 +116,7 @@ def drop_order(desk: Desk, slot: int) -> None:
     unlink(desk.book, slot)
 
 
-@njit(cache=True)
+@kernel()
 def _release(desk: Desk, slot: int, lots: int) -> None:
     order = desk.book.orders[slot]
     if order.flags & REDUCE_ONLY:
@@ -126,20 +127,20 @@ def _release(desk: Desk, slot: int, lots: int) -> None:
         desk.positions.open_ask_lots[order.account] -= lots
 
 
-@njit(cache=True)
+@kernel()
 def drop_orders(desk: Desk, account: int) -> None:
     """Take all resting orders of an account out of the book."""
     while desk.book.heads[account] > 0:
         drop_order(desk, desk.book.heads[account])
 
 
-@njit(cache=True)
+@kernel()
 def reducible_lots(desk: Desk, account: int, side: int) -> int:
     """How many lots of `side` would only reduce the account's position."""
     return max(0, -side * desk.positions.balances[account, desk.terms.contract])
 
 
-@njit(cache=True)
+@kernel()
 def record_fill(desk: Desk, taker: int, maker: int, terms_of_fill: tuple[int, ...]) -> None:
     """Append a fill; terms = (maker order, side, price ticks, lots, quote atoms, fees, reason)."""
     order, side, price_ticks, lots, quote_atoms, taker_fee, maker_fee, reason = terms_of_fill
@@ -158,7 +159,7 @@ def record_fill(desk: Desk, taker: int, maker: int, terms_of_fill: tuple[int, ..
     fill.reason = reason
 
 
-@njit(cache=True)
+@kernel()
 def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> int:
     """Trade up to `lots` with the first order in line; returns lots, 0 where that was dropped.
 
@@ -209,12 +210,12 @@ def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> in
     return traded
 
 
-@njit(cache=True)
+@kernel()
 def _best_opposite(book: BookArrays, side: int) -> int:
     return best_ask_ticks(book) if side > 0 else best_bid_ticks(book)
 
 
-@njit(cache=True)
+@kernel()
 def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
     """Lots that the book would give up to the limit, and their cost in lots times ticks."""
     left, cost = order.lots, 0
@@ -232,7 +233,7 @@ def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
     return order.lots - left, cost
 
 
-@njit(cache=True)
+@kernel()
 def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
     """Whether the account may add this order to what it holds and has on offer."""
     terms, positions = desk.terms, desk.positions
@@ -254,7 +255,7 @@ def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
     return equity_atoms(positions, terms, order.account) - open_loss - fees >= needed
 
 
-@njit(cache=True)
+@kernel()
 def _solvent_limit(desk: Desk, order: Order) -> int:
     """Worst price in ticks at which the position can go, fees paid, without leaving a debt.
 
@@ -273,7 +274,7 @@ def _solvent_limit(desk: Desk, order: Order) -> int:
     return -((claim - ppm_up(-claim, gross_ppm)) // value_atoms)
 
 
-@njit(cache=True)
+@kernel()
 def _band_limit(terms: Terms, side: int, band_ppm: int) -> int:
     """Worst price in ticks of a market order: within the band round the mark."""
     if side > 0:
@@ -281,7 +282,7 @@ def _band_limit(terms: Terms, side: int, band_ppm: int) -> int:
     return max(terms.mark_ticks - ppm_down(terms.mark_ticks, band_ppm), 1)
 
 
-@njit(cache=True)
+@kernel()
 def _refusal(desk: Desk, order: Order) -> int:
     """Why an order cannot be, before any question of money; 0 where it can."""
     if order.side != 1 and order.side != -1:
@@ -305,7 +306,7 @@ def _refusal(desk: Desk, order: Order) -> int:
     return 0
 
 
-@njit(cache=True)
+@kernel()
 def _admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
     """The order as it may enter the book, or the code that refuses it."""
     if desk.terms.mark_ticks < 1:
@@ -339,7 +340,7 @@ def _admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
     return _INSUFFICIENT_MARGIN, order
 
 
-@njit(cache=True)
+@kernel()
 def _take(desk: Desk, order: Order) -> int:
     """Trade against the book up to the limit; returns the lots that are left."""
     left = order.lots
@@ -353,7 +354,7 @@ def _take(desk: Desk, order: Order) -> int:
     return left
 
 
-@njit(cache=True)
+@kernel()
 def _rest(desk: Desk, order: Order, lots: int) -> None:
     slot = find(desk.book, insert(desk.book, order.account, order.side, order.limit_ticks, lots))
     desk.book.orders[slot].flags = order.flags
@@ -365,7 +366,7 @@ def _rest(desk: Desk, order: Order, lots: int) -> None:
         desk.positions.open_ask_lots[order.account] += lots
 
 
-@njit(cache=True)
+@kernel()
 def _place(desk: Desk, rules: Rules, order: Order) -> int:
     code, order = _admit(desk, rules, order)
     if code != 0:
@@ -381,7 +382,7 @@ def _place(desk: Desk, rules: Rules, order: Order) -> int:
     return _NO_LIQUIDITY if order.flags & MARKET else _UNFILLED
 
 
-@njit(cache=True)
+@kernel()
 def _cancel(desk: Desk, account: int, order: int) -> int:
     slot = find(desk.book, order)
     if slot == NO_SLOT or desk.book.orders[slot].account != account:
@@ -390,7 +391,7 @@ def _cancel(desk: Desk, account: int, order: int) -> int:
     return _CANCELLED
 
 
-@njit(cache=True)
+@kernel()
 def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
     """What may be withdrawn: the lesser of equity and wallet, less initial margin."""
     positions, terms = desk.positions, desk.terms
@@ -402,7 +403,7 @@ def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
     return min(equity_atoms(positions, terms, account), wallet) - needed
 
 
-@njit(cache=True)
+@kernel()
 def _move_collateral(desk: Desk, account: int, collateral_atoms: int) -> None:
     """From the account to the vault, against a claim on the vault; negative: back."""
     balances, terms = desk.positions.balances, desk.terms
@@ -412,7 +413,7 @@ def _move_collateral(desk: Desk, account: int, collateral_atoms: int) -> None:
     balances[terms.vault, terms.margin] -= collateral_atoms
 
 
-@njit(cache=True)
+@kernel()
 def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int) -> int:
     """Deposit, or withdraw where the amount is negative."""
     balances, terms = desk.positions.balances, desk.terms
@@ -426,7 +427,13 @@ def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int) -> 
     return _DONE
 
 
-@njit(cache=True)
+@kernel()
+def _is_plain(intent: Any) -> bool:
+    """Whether an order asks for neither trigger, nor display, nor expiry."""
+    return intent.trigger_ticks == 0 and intent.display_lots == 0 and intent.expiry_step == 0
+
+
+@kernel()
 def execute(desk: Desk, rules: Rules, intents: NDArray[np.void], codes: NDArray[np.int64]) -> None:
     """Carry out intents in order; book and fills must have room for all of them."""
     for row in range(len(intents)):
@@ -435,7 +442,7 @@ def execute(desk: Desk, rules: Rules, intents: NDArray[np.void], codes: NDArray[
         code = _INVALID
         if account <= 0 or account >= len(desk.book.heads) or desk.book.heads[account] < 0:
             pass
-        elif action == PLACE:
+        elif action == PLACE and _is_plain(intent):
             order = Order(account, intent.side, intent.size, intent.limit, intent.flags)
             code = _place(desk, rules, order)
         elif action == CANCEL:

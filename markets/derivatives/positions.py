@@ -15,11 +15,11 @@ The form (contracts, quote balance) is dYdX's; average cost is Binance's and Bit
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.derivatives.margin import Tiers
 from markets.rounding import PPM, ppm_up
+from markets.spot.kernel import kernel
 
 RATE_SCALE = 1_000_000_000
 
@@ -69,7 +69,7 @@ def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
     )
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def share_up(amount_atoms: int, part: int, whole: int) -> int:
     """ceil(amount*part/whole), for part and whole below 2**31 and a result inside int64."""
     quotient = amount_atoms // whole
@@ -77,7 +77,7 @@ def share_up(amount_atoms: int, part: int, whole: int) -> int:
     return quotient * part - (-(rest * part) // whole)
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
     """Margin that a notional needs, in atoms, rounded up; a floor belongs to the tier below."""
     tier = 0
@@ -87,7 +87,7 @@ def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
     return ppm_up(notional_atoms, brackets.rates_ppm[tier]) - brackets.deductions_atoms[tier]
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def funding_owed(notional_atoms: int, rate_1e9: int) -> int:
     """ceil(notional*rate/10**9): what a signed notional pays, rounded against its holder."""
     whole = notional_atoms // RATE_SCALE
@@ -95,7 +95,7 @@ def funding_owed(notional_atoms: int, rate_1e9: int) -> int:
     return whole * rate_1e9 - (-(rest * rate_1e9) // RATE_SCALE)
 
 
-@njit(cache=True)
+@kernel()
 def equity_atoms(positions: Positions, terms: Terms, account: int) -> int:
     """Claim and position of one account at the mark."""
     contracts = positions.balances[account, terms.contract]
@@ -103,7 +103,7 @@ def equity_atoms(positions: Positions, terms: Terms, account: int) -> int:
     return claim + contracts * terms.mark_ticks * terms.notional_atoms
 
 
-@njit(cache=True)
+@kernel()
 def take_lots(
     positions: Positions, terms: Terms, account: int, signed_lots: int, quote_atoms: int
 ) -> None:
@@ -121,7 +121,7 @@ def take_lots(
         positions.entry_atoms[account] = share_up(quote_atoms, opened, abs(signed_lots))
 
 
-@njit(cache=True)
+@kernel()
 def pay_funding(positions: Positions, terms: Terms, rate_1e9: int, owed_atoms: Integers) -> int:
     """Settle one stamp; writes what each account paid and gives the dust to the fund."""
     balances = positions.balances
@@ -139,7 +139,7 @@ def pay_funding(positions: Positions, terms: Terms, rate_1e9: int, owed_atoms: I
     return total
 
 
-@njit(cache=True)
+@kernel()
 def find_unsafe(
     positions: Positions, terms: Terms, brackets: Brackets, accounts: Integers, ratios: Floats
 ) -> int:

@@ -19,7 +19,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.derivatives.perpetual_matching import (
@@ -38,11 +37,14 @@ from markets.derivatives.positions import (
 )
 from markets.outcomes import Reason
 from markets.spot.book import NO_SLOT, front
+from markets.spot.kernel import kernel
 
-STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, FRESH, HEAD_LONGS, HEAD_SHORTS = range(10)
+PLACES = 11
+STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)
+FRESH, HEAD_LONGS, HEAD_SHORTS = range(8, PLACES)
 """Places of the progress: whether the step has begun, next unsafe account, takeovers; side, lots,
-lots closed and claim in hand; whether the queue was ranked since; queue rows done with."""
-PLACES = 10
+lots closed and claim in hand; claim that came with what the fund could not close so far; whether
+the queue was ranked since; queue rows done with."""
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
 _ADL = int(Reason.ADL)
@@ -62,7 +64,7 @@ _RANK_SHORTS = int(Stop.RANK_SHORTS)
 
 
 class Liquidation(NamedTuple):
-    """One step's work. `takeovers` rows: account, signed lots, claim, equity at the mark."""
+    """One step's work. `takeovers` rows: account, signed lots, equity at the mark."""
 
     unsafe: Integers
     maintenance: Brackets
@@ -70,13 +72,13 @@ class Liquidation(NamedTuple):
     takeovers: NDArray[np.int64]
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def queue_head(side: int) -> int:
     """Place of the progress that counts rows done with, in the queue opposite to `side`."""
     return HEAD_SHORTS if side > 0 else HEAD_LONGS
 
 
-@njit(cache=True, inline="always")
+@kernel(inline="always")
 def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> int:
     """The fund's cash when `lots` more have gone at a price."""
     claim = desk.positions.balances[desk.terms.fund, desk.terms.margin]
@@ -85,7 +87,7 @@ def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> 
     return claim - progress[CLAIM] + share + proceeds
 
 
-@njit(cache=True)
+@kernel()
 def payable_lots(desk: Desk, progress: Integers, price_ticks: int) -> int:
     """How many of the lots left the fund can close at a price without going below zero."""
     left = progress[SIZE] - progress[CLOSED]
@@ -103,7 +105,7 @@ def payable_lots(desk: Desk, progress: Integers, price_ticks: int) -> int:
     return lots
 
 
-@njit(cache=True)
+@kernel()
 def _close_in_book(desk: Desk, progress: Integers) -> None:
     """Close lots best price first until the fund cannot pay for another one."""
     side = progress[SIDE]
@@ -117,7 +119,7 @@ def _close_in_book(desk: Desk, progress: Integers) -> None:
         progress[CLOSED] += trade_front(desk, desk.terms.fund, -side, lots, _LIQUIDATION)
 
 
-@njit(cache=True)
+@kernel()
 def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
     """Whether an opposite position, closed whole at the bankruptcy price, leaves no debt."""
     lots = abs(desk.positions.balances[account, desk.terms.contract])
@@ -125,7 +127,7 @@ def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
     return desk.positions.balances[account, desk.terms.margin] + proceeds >= 1
 
 
-@njit(cache=True)
+@kernel()
 def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
     """Close lots of the fund with a counterparty at the bankruptcy price."""
     terms, side = desk.terms, progress[SIDE]
@@ -140,7 +142,7 @@ def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> N
     progress[CLOSED] += lots
 
 
-@njit(cache=True)
+@kernel()
 def _deleverage(desk: Desk, progress: Integers, queue: Integers, head: int) -> None:
     """Close what is left against the queue; rows whose position is gone are not visited again."""
     side = progress[SIDE]
@@ -157,38 +159,48 @@ def _deleverage(desk: Desk, progress: Integers, queue: Integers, head: int) -> N
             progress[head] = place + 1
 
 
-@njit(cache=True)
-def _set_in_hand(desk: Desk, progress: Integers, claim_atoms: int) -> None:
-    """Begin to close what the fund holds; `claim_atoms` is the claim that came with it."""
+@kernel()
+def _set_in_hand(desk: Desk, progress: Integers) -> None:
+    """Begin to close what the fund holds, at the claim that came with it."""
     held = desk.positions.balances[desk.terms.fund, desk.terms.contract]
     progress[SIDE] = 1 if held > 0 else -1
     progress[SIZE] = abs(held)
     progress[CLOSED] = 0
-    progress[CLAIM] = claim_atoms
+    progress[CLAIM] = progress[HELD_CLAIM] if held != 0 else 0
+    progress[HELD_CLAIM] = 0
     progress[FRESH] = 0
 
 
-@njit(cache=True)
+@kernel()
+def _put_down(progress: Integers) -> None:
+    """Done with this position; what is not closed stays the fund's, with its part of the claim."""
+    closed = share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
+    progress[HELD_CLAIM] = progress[CLAIM] - closed
+    progress[SIZE] = 0
+
+
+@kernel()
 def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
     """The fund takes position and claim; a position it still held is closed together with it."""
     positions, terms, fund = desk.positions, desk.terms, desk.terms.fund
     contracts = positions.balances[account, terms.contract]
     claim = positions.balances[account, terms.margin]
-    row = work.takeovers[work.progress[TAKEN]]
-    work.progress[TAKEN] += 1
-    row[0], row[1], row[2] = account, contracts, claim
-    row[3] = equity_atoms(positions, terms, account)
+    row = work.progress[TAKEN]
+    work.progress[TAKEN] = row + 1
+    work.takeovers[row, 0] = account
+    work.takeovers[row, 1] = contracts
+    work.takeovers[row, 2] = equity_atoms(positions, terms, account)
     if contracts == 0:
         positions.balances[account, terms.margin] = 0
         positions.balances[fund, terms.margin] += claim
         return
-    free = positions.balances[fund, terms.contract] == 0
     take_lots(positions, terms, account, -contracts, claim)
     take_lots(positions, terms, fund, contracts, -claim)
-    _set_in_hand(desk, work.progress, claim if free else positions.balances[fund, terms.margin])
+    work.progress[HELD_CLAIM] += claim
+    _set_in_hand(desk, work.progress)
 
 
-@njit(cache=True)
+@kernel()
 def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
     terms = desk.terms
     lots = abs(desk.positions.balances[account, terms.contract])
@@ -196,7 +208,7 @@ def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
     return equity_atoms(desk.positions, terms, account) < needed
 
 
-@njit(cache=True)
+@kernel()
 def _begin_step(desk: Desk, work: Liquidation) -> None:
     """Cancel the orders of all unsafe accounts, and take up what the fund still holds."""
     for account in work.unsafe:
@@ -204,11 +216,10 @@ def _begin_step(desk: Desk, work: Liquidation) -> None:
     work.progress[STARTED] = 1
     fund = desk.terms.fund
     if desk.positions.balances[fund, desk.terms.contract] != 0:
-        claim = desk.positions.balances[fund, desk.terms.margin]
-        _set_in_hand(desk, work.progress, claim)
+        _set_in_hand(desk, work.progress)
 
 
-@njit(cache=True)
+@kernel()
 def run_waterfall(desk: Desk, work: Liquidation, longs: Integers, shorts: Integers) -> int:
     """Liquidate until all is done or a ranking is needed; call again to go on."""
     progress = work.progress
@@ -224,8 +235,9 @@ def run_waterfall(desk: Desk, work: Liquidation, longs: Integers, shorts: Intege
                 _take_over(desk, work, account)
             continue
         side = progress[SIDE]
-        _close_in_book(desk, progress)
+        if progress[FRESH] == 0:
+            _close_in_book(desk, progress)
         _deleverage(desk, progress, shorts if side > 0 else longs, queue_head(side))
         if progress[CLOSED] < progress[SIZE] and progress[FRESH] == 0:
             return _RANK_SHORTS if side > 0 else _RANK_LONGS
-        progress[SIZE] = 0
+        _put_down(progress)
