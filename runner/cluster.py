@@ -11,6 +11,8 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from markets.errors import ConfigError
 from runner.interrupt import catch_terminate
@@ -30,9 +32,17 @@ def break_even_seconds(workers: int) -> float:
     return START_SECONDS / (1.0 - 1.0 / workers) if workers > 1 else float("inf")
 
 
+@dataclass(frozen=True)
+class Crew:
+    """A running session: the Ray module, and how many workers it has."""
+
+    ray: Any
+    workers: int
+
+
 @contextmanager
-def session(workers: int, address: str | None) -> Iterator[int]:
-    """A Ray session; gives the number of workers. Raises ConfigError if there is no cluster."""
+def session(workers: int, address: str | None) -> Iterator[Crew]:
+    """A Ray session. Raises ConfigError if there is no cluster."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -52,6 +62,7 @@ def session(workers: int, address: str | None) -> Iterator[int]:
         raise ConfigError("address", f"no Ray cluster at {address or 'local'}: {reason}") from None
     catch_terminate()
     try:
-        yield int(ray.cluster_resources().get("CPU", 1)) if address else workers
+        there = workers if local else int(ray.cluster_resources().get("CPU", 1))
+        yield Crew(ray, there)
     finally:
         ray.shutdown()

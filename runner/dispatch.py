@@ -14,6 +14,7 @@ from typing import Any
 
 from markets.errors import FathomError
 from runner import store
+from runner.cluster import Crew
 from runner.execution import Status, Target, execute_chunk, failed, write
 from runner.progress import SweepProgress
 from runner.spec import RunSpec
@@ -48,20 +49,18 @@ class Dispatcher:
 
     def __init__(
         self,
+        crew: Crew,
         specs: Sequence[RunSpec],
         target: Target,
-        workers: int,
         run_seconds: float,
         progress: SweepProgress,
     ) -> None:
-        import ray
-
-        self._ray = ray
-        self._task = ray.remote(num_cpus=1, max_retries=0)(execute_chunk)
+        self._ray, self._workers = crew.ray, crew.workers
+        self._task = crew.ray.remote(num_cpus=1, max_retries=0)(execute_chunk)
         self._pending = deque(specs)
         self._again: deque[Chunk] = deque()
         self._running: dict[Any, Chunk] = {}
-        self._target, self._workers = target, workers
+        self._target = target
         self._seconds, self._timed = run_seconds, 1
         self._progress = progress
 

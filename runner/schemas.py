@@ -1,10 +1,11 @@
 """Arrow schemas: the tables of `experiments.tables` with `run_id` in front, and the table `runs`.
 
 Unit and meaning travel as metadata of every field, the origin of a part as one JSON document under
-the key `fathom` of the schema, which Parquet keeps in the footer. Strings are dictionaries. `runs`
-has one row a run and two kinds of columns of its own: `p_<path>` for each parameter that was set
-or varied, `m_<metric>` for each summary metric. Volatile columns (`wall_seconds`, `started_at`)
-exist in `runs` alone: the other tables hold the same bytes whenever a run is repeated.
+the key `fathom` of the schema, which Parquet keeps in the footer. Strings are dictionaries; NaN,
+which here means that there is no such figure, is null. `runs` has one row a run and two kinds of
+columns of its own: `p_<path>` for each parameter that was set or varied, `m_<metric>` for each
+summary metric. Volatile columns (`wall_seconds`, `started_at`) exist in `runs` alone: the other
+tables hold the same bytes whenever a run is repeated.
 """
 
 import json
@@ -91,7 +92,7 @@ def _repeated(text: str, rows: int) -> pa.Array:
 def _array(values: Any, declared: pa.Field) -> pa.Array:
     if declared.type == STRING:
         return pa.array(values, pa.string()).dictionary_encode()
-    return pa.array(values, declared.type)
+    return pa.array(values, declared.type, from_pandas=True)
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]], parameters: Mapping[str, str]) -> pa.Table:

@@ -40,6 +40,12 @@ class Options:
     fresh: bool = False
     retry_failed: bool = False
 
+    def where(self, workers: int) -> str:
+        """Where Ray works, for people."""
+        if self.address is not None:
+            return f"on the Ray cluster at {self.address}"
+        return f"on {workers} local Ray workers"
+
 
 def run_sweep(file: Path, out: Path | None, options: Options) -> int:
     """Do what is left of a sweep; 0, or 1 if any of its runs has failed."""
@@ -95,26 +101,24 @@ def _work(
     todo: Sequence[RunSpec], target: Target, options: Options, progress: SweepProgress
 ) -> None:
     """Here first, then where it ends sooner."""
+    seconds = _first(todo[0], target, progress)
+    rest = todo[1:]
     workers = _workers(options)
-    if workers == 0:
-        work_here(todo, target, progress)
-        return
-    first, rest = _probe(todo, target, options, workers, progress)
-    if not rest:
-        return
-    forced = options.workers is not None or options.address is not None
-    estimate = first * len(rest)
-    if not forced and estimate < break_even_seconds(workers):
+    if workers and rest:
+        forced = options.workers is not None or options.address is not None
+        if not forced:
+            seconds, rest = _second(seconds, rest, target, workers, progress)
+        estimate = seconds * len(rest)
+        if forced or estimate >= break_even_seconds(workers):
+            progress.say(f"about {estimate:.0f} s of work left: {options.where(workers)}")
+            with session(workers, options.address) as crew:
+                Dispatcher(crew, rest, target, seconds, progress).work()
+            return
+        least = break_even_seconds(workers)
         progress.say(
-            f"about {estimate:.1f} s of work left: in this process, "
-            f"Ray pays from {break_even_seconds(workers):.0f} s on"
+            f"about {estimate:.1f} s of work left: in this process, Ray pays from {least:.0f} s on"
         )
-        work_here(rest, target, progress)
-        return
-    where = options.address or f"{workers} local workers"
-    progress.say(f"about {estimate:.0f} s of work left: on Ray, {where}")
-    with session(workers, options.address) as ready:
-        Dispatcher(rest, target, ready, first, progress).work()
+    work_here(rest, target, progress)
 
 
 def _workers(options: Options) -> int:
@@ -123,33 +127,32 @@ def _workers(options: Options) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _probe(
-    todo: Sequence[RunSpec],
-    target: Target,
-    options: Options,
-    workers: int,
-    progress: SweepProgress,
-) -> tuple[float, Sequence[RunSpec]]:
-    """Do the first run, and the second where compiling may have made the first look long.
-
-    Returns the seconds that a run takes, and the runs that are left.
-    """
-    seconds = _first(todo[0], target, progress)
-    rest = todo[1:]
-    forced = options.workers is not None or options.address is not None
-    if rest and not forced and seconds * len(rest) >= break_even_seconds(workers):
-        seconds = work_here(rest[:1], target, progress)[0].wall_seconds
-        rest = rest[1:]
-    return seconds, rest
-
-
 def _first(spec: RunSpec, target: Target, progress: SweepProgress) -> float:
-    """The first run: a setting that it cannot use stops the sweep before anything is written."""
+    """The first run: a setting that it cannot use stops the sweep before anything is written.
+
+    Returns the seconds that it took.
+    """
     done = perform(spec)
     if isinstance(done.cause, ConfigError):
         raise done.cause
     _commit([done], target, progress)
     return done.wall_seconds
+
+
+def _second(
+    seconds: float,
+    rest: Sequence[RunSpec],
+    target: Target,
+    workers: int,
+    progress: SweepProgress,
+) -> tuple[float, Sequence[RunSpec]]:
+    """One more run here, where compiling may have made the first look long.
+
+    Returns the seconds that a run takes, and the runs that are left.
+    """
+    if seconds * len(rest) < break_even_seconds(workers):
+        return seconds, rest
+    return work_here(rest[:1], target, progress)[0].wall_seconds, rest[1:]
 
 
 def work_here(specs: Sequence[RunSpec], target: Target, progress: SweepProgress) -> list[Status]:

@@ -1,0 +1,327 @@
+"""Sweeps: a failing run, resume, SIGKILL, interrupts, and Ray with a worker that dies."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+from ray import exceptions as ray_exceptions
+
+import runner
+from experiments.tables import TABLES
+from runner import cli, cluster, store, sweep
+from runner.cluster import Crew, break_even_seconds
+from runner.design import read_sweep
+from runner.dispatch import Dispatcher
+from runner.execution import OtherCode, Target, execute_chunk
+from runner.progress import SweepProgress
+from runner.spec import RunSpec
+
+TINY = str(Path(__file__).with_name("tiny_market.py"))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def study(text, name="study.toml"):
+    Path(name).write_text(f"scenario = {TINY!r}\n{text}")
+    return name
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "runner", "sweep", *arguments]
+
+
+def files(out):
+    """Every file of a result folder with its time of change."""
+    return {file: file.stat().st_mtime_ns for file in Path(out).rglob("part-*")}
+
+
+def rows(out, table):
+    """A table without the columns that say when."""
+    frame = runner.load(out).table(table).to_pandas()
+    return frame.drop(columns=["wall_seconds", "started_at"], errors="ignore").astype(str)
+
+
+def assert_same_results(one, other):
+    for table in ("runs", *TABLES):
+        assert rows(one, table).equals(rows(other, table)), table
+
+
+GRID = "seeds = [1, 2, 3]\n[grid]\n'desk.fee' = [0.001, 0.01]\n"
+
+
+def test_a_sweep_ends_in_tables_a_summary_and_a_figure(capsys):
+    assert cli.status(["sweep", study(GRID), "--workers", "0", "--out", "out"]) == 0
+    err = capsys.readouterr().err
+    assert "6 ok, 0 failed" in err
+    assert "±" in err
+    assert len(runner.load("out").runs) == 6
+    assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(Path("out").rglob("*.tmp"))
+
+
+def test_resume_does_nothing_twice(capsys):
+    file = study(GRID)
+    cli.status(["sweep", file, "--workers", "0", "--out", "out"])
+    before = files("out")
+    capsys.readouterr()
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out"]) == 0
+    assert files("out") == before
+    assert "6 done earlier, 0 to do" in capsys.readouterr().err
+
+
+def test_a_larger_sweep_adds_what_is_new(capsys):
+    cli.status(["sweep", study(GRID), "--workers", "0", "--out", "out"])
+    before = files("out")
+    file = study("seeds = [2, 3, 4]\n[grid]\n'desk.fee' = [0.001, 0.01]\n")
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out"]) == 0
+    assert "4 done earlier, 2 to do" in capsys.readouterr().err
+    assert before.items() <= files("out").items()
+    assert sorted(runner.load("out").runs["seed"]) == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_fresh_forgets_the_tables_and_keeps_what_is_not_ours(capsys):
+    file = study(GRID)
+    cli.status(["sweep", file, "--workers", "0", "--out", "out"])
+    Path("out/notes.txt").write_text("mine")
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out", "--fresh"]) == 0
+    assert capsys.readouterr().err.count("6 to do") == 2
+    assert Path("out/notes.txt").read_text() == "mine"
+
+
+FAILING = "seeds = [1, 2]\n[grid]\n'buyer.fail' = [false, true]\n"
+
+
+def test_a_failing_run_is_a_row_and_the_others_go_on(capsys):
+    file = study(FAILING)
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out"]) == 1
+    assert "2 ok, 2 failed" in capsys.readouterr().err
+    runs = runner.load("out").runs.set_index("p_buyer.fail")
+    assert set(runs.loc[False, "status"]) == {"ok"}
+    failed = runs.loc[True]
+    assert set(failed["error"]) == {"RuntimeError: the buyer fell over"}
+    assert all("tiny_market.py" in trace for trace in failed["traceback"])
+    assert all("--set buyer.fail=true" in replay for replay in failed["replay"])
+    assert set(runner.load("out").steps["p_buyer.fail"]) == {False}
+
+
+def test_a_replay_command_fails_in_the_same_way(capsys):
+    cli.status(["sweep", study(FAILING), "--workers", "0", "--out", "out"])
+    runs = runner.load("out").runs
+    replay = runs.loc[runs["status"] == "failed", "replay"].iloc[0].split()
+    assert replay[0] == "fathom"
+    assert cli.status(replay[1:]) == 1
+    assert "the buyer fell over" in capsys.readouterr().err
+
+
+def test_failed_runs_are_done_again_when_asked(capsys):
+    file = study(FAILING)
+    cli.status(["sweep", file, "--workers", "0", "--out", "out"])
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out"]) == 1
+    assert "4 done earlier, 0 to do" in capsys.readouterr().err
+    retry = ["sweep", file, "--workers", "0", "--out", "out", "--retry-failed"]
+    assert cli.status(retry) == 1
+    assert "2 done earlier, 2 to do" in capsys.readouterr().err
+    assert len(runner.load("out").runs) == 4
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
+    file = study(GRID)
+    assert cli.status(["sweep", file, "--dry-run", "--out", "out"]) == 0
+    err = capsys.readouterr().err
+    assert "6 runs, 6 to do (120 steps)" in err
+    assert all(spec.run_id in err for spec in read_sweep(Path(file)).specs)
+    assert sorted(each.name for each in Path().iterdir()) == [file]
+
+
+def test_a_setting_that_the_world_refuses_stops_before_anything_is_written(capsys):
+    source = Path(TINY).read_text().replace('AgentSpec("buyer"', 'AgentSpec("desk"')
+    Path("clash.py").write_text(source)
+    Path("clash.toml").write_text("scenario = 'clash.py'\nseeds = [1, 2]")
+    assert cli.status(["sweep", "clash.toml", "--workers", "0", "--out", "out"]) == 2
+    assert "agents: " in capsys.readouterr().err
+    assert not files("out")
+
+
+def test_little_work_stays_in_this_process(capsys, monkeypatch):
+    monkeypatch.setattr(sweep, "_workers", lambda options: 2)
+    monkeypatch.setattr(sweep, "session", None)
+    assert cli.status(["sweep", study(GRID), "--out", "out"]) == 0
+    assert "in this process" in capsys.readouterr().err
+
+
+def test_one_worker_never_breaks_even_and_many_need_little_more_than_the_start():
+    assert break_even_seconds(1) == float("inf")
+    assert break_even_seconds(2) == 2 * cluster.START_SECONDS
+    assert break_even_seconds(1000) == pytest.approx(cluster.START_SECONDS, rel=0.01)
+
+
+def test_a_worker_with_other_code_refuses(tmp_path):
+    specs = read_sweep(Path(study(GRID))).specs
+    with pytest.raises(OtherCode, match="was planned with"):
+        execute_chunk(specs, Target(str(tmp_path / "out"), {}, None, "other"))
+    assert not files("out")
+
+
+def wait_for_parts(process, out, least):
+    deadline = time.monotonic() + 60
+    while len(store.parts(Path(out), "runs")) < least and process.poll() is None:
+        assert time.monotonic() < deadline, "no parts in time"
+        time.sleep(0.05)
+
+
+SLOW = "seeds = {count = 12}\nsteps = 20\n[set]\n'buyer.pause_seconds' = 0.02\n"
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_loses_nothing_finished_and_doubles_nothing():
+    file = study(SLOW)
+    with subprocess.Popen(command(file, "--workers", "0", "--out", "killed")) as process:
+        wait_for_parts(process, "killed", 2)
+        process.kill()
+    finished = files("killed")
+    assert 0 < len(store.committed(Path("killed"))) < 12
+    subprocess.run(command(file, "--workers", "0", "--out", "killed"), check=True)
+    assert finished.items() <= files("killed").items()
+    subprocess.run(command(file, "--workers", "0", "--out", "undisturbed"), check=True)
+    assert_same_results("killed", "undisturbed")
+    raw = [pq.read_table(part) for part in store.parts(Path("killed"), "runs")]
+    assert sum(part.num_rows for part in raw) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_an_interrupted_sweep_keeps_what_is_finished(sent, status):
+    file = study(SLOW)
+    arguments = command(file, "--workers", "0", "--out", "out")
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        wait_for_parts(process, "out", 1)
+        time.sleep(0.6)
+        process.send_signal(sent)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    assert 1 < len(store.committed(Path("out"))) < 12
+    assert not list(Path("out").rglob("*.tmp"))
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """To the result of a task of `FakeRay`."""
+
+    task: Callable
+    specs: Sequence[RunSpec]
+    target: Target
+
+
+class FakeRay:
+    """Runs tasks at once, in this process; runs with a deadly seed kill their worker.
+
+    `commits` is what a worker does just before it dies.
+    """
+
+    exceptions = ray_exceptions
+
+    def __init__(self, deadly, commits=False):
+        self.deadly, self.commits, self.sizes = deadly, commits, []
+
+    def remote(self, **options):
+        assert options == {"num_cpus": 1, "max_retries": 0}
+        return lambda task: SimpleNamespace(remote=lambda *given: Reference(task, *given))
+
+    def wait(self, references, num_returns, timeout):
+        return references[:num_returns], references[num_returns:]
+
+    def get(self, reference):
+        task, specs, target = reference.task, reference.specs, reference.target
+        self.sizes.append(len(specs))
+        if self.deadly.isdisjoint(spec.seed for spec in specs):
+            return task(specs, target)
+        if self.commits:
+            task(specs, target)
+        raise ray_exceptions.WorkerCrashedError
+
+
+def dispatch(ray, out="out"):
+    specs = read_sweep(Path(study("seeds = {count = 16}"))).specs
+    with SweepProgress(len(specs)) as progress:
+        Dispatcher(Crew(ray, 1), specs, Target(out, {}), 0.01, progress).work()
+    return progress
+
+
+def test_a_chunk_whose_worker_dies_is_halved_until_the_run_is_found():
+    ray = FakeRay({3})
+    progress = dispatch(ray)
+    runs = runner.load("out").runs
+    assert runs.loc[runs["status"] == "failed", "seed"].tolist() == [3]
+    assert runs["error"].iloc[3].startswith("WorkerDied: WorkerCrashedError")
+    assert (len(runs), progress.done, progress.failed) == (16, 16, 1)
+    assert ray.sizes == [16, 8, 8, 4, 4, 2, 2, 1, 1, 1]
+
+
+def test_a_chunk_that_was_committed_before_its_worker_died_counts():
+    ray = FakeRay({3}, commits=True)
+    progress = dispatch(ray)
+    assert (progress.done, progress.failed) == (16, 0)
+    assert ray.sizes == [16]
+    assert set(store.committed(Path("out")).values()) == {"ok"}
+
+
+@pytest.mark.ray
+class TestRay:
+    """On two local workers."""
+
+    def test_workers_give_what_one_process_gives(self, capsys):
+        """Among them runs that raise."""
+        file = study(FAILING + "volatility_per_year = [0.5, 1]\n")
+        assert cli.status(["sweep", file, "--workers", "2", "--out", "ray"]) == 1
+        assert "4 ok, 4 failed" in capsys.readouterr().err
+        assert cli.status(["sweep", file, "--workers", "0", "--out", "here"]) == 1
+        assert_same_results("ray", "here")
+
+    @pytest.mark.slow
+    def test_a_run_that_kills_its_worker_becomes_a_failed_row(self):
+        file = study("seeds = [1, 2, 3]\n[grid]\n'buyer.kill' = [false, true]\n")
+        assert cli.status(["sweep", file, "--workers", "2", "--out", "out"]) == 1
+        runs = runner.load("out").runs
+        assert len(runs) == len(store.committed(Path("out"))) == 6
+        assert set(runs.loc[~runs["p_buyer.kill"], "status"]) == {"ok"}
+        died = runs.loc[runs["p_buyer.kill"], "error"]
+        assert all(error.startswith("WorkerDied") for error in died)
+
+    @pytest.mark.slow
+    def test_a_driver_killed_in_the_middle_of_a_fan_out_resumes(self):
+        file = study(SLOW)
+        with subprocess.Popen(command(file, "--workers", "2", "--out", "killed")) as process:
+            wait_for_parts(process, "killed", 3)
+            process.kill()
+        subprocess.run(command(file, "--workers", "2", "--out", "killed"), check=True)
+        subprocess.run(command(file, "--workers", "0", "--out", "undisturbed"), check=True)
+        assert_same_results("killed", "undisturbed")
+
+    @pytest.mark.slow
+    def test_ctrl_c_stops_the_workers_too(self):
+        file = study(SLOW)
+        arguments = command(file, "--workers", "2", "--out", "out")
+        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+            wait_for_parts(process, "out", 2)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        before = files("out")
+        time.sleep(1.0)
+        assert files("out") == before
+        assert not list(Path("out").rglob("*.tmp"))
