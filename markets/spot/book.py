@@ -50,7 +50,8 @@ LEVEL = np.dtype([("lots", np.int64), ("first", np.int32), ("last", np.int32)])
 
 FREE, USED, COUNT, BEST_BID, BEST_ASK, BID_LOTS, ASK_LOTS = range(7)
 _GENERATIONS = 2**31 - 1
-_SLOTS = 2**32 - 1
+SLOT_OF_ID = 2**32 - 1
+"""The bits of an order's id that are its slot."""
 
 
 class BookArrays(NamedTuple):
@@ -170,7 +171,7 @@ def order_id(book: BookArrays, slot: int) -> int:
 @kernel()
 def find(book: BookArrays, order: int) -> int:
     """Slot of a resting order by its id, or NO_SLOT where it is unknown or stale."""
-    slot = order & _SLOTS
+    slot = order & SLOT_OF_ID
     if order <= 0 or slot == 0 or slot >= book.state[USED]:
         return NO_SLOT
     row = book.orders[slot]

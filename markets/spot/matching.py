@@ -39,6 +39,7 @@ from markets.spot.book import (
     unlink,
 )
 from markets.spot.kernel import kernel
+from markets.spot.lookahead import look_ahead
 
 FILLED_ROWS, HELD_QUOTE_ATOMS, VOLUME_LOTS, LAST_TICKS, TRADES = range(5)
 """Places of the tally: fills in the buffer, quote held for bids; lots traded, last price, fills."""
@@ -378,6 +379,7 @@ def execute_batch(
         account = intent.account
         action = intent.action
         code = _INVALID
+        look_ahead(book, intents, row)
         if account <= 0 or account >= heads.size or heads[account] < 0:
             code = _INVALID
         elif action == PLACE:
