@@ -150,6 +150,20 @@ class Session:
             ]
         self.floor.market.check()
         self.floor.venue.audit()
+        self.compare_escrow()
+
+    def compare_escrow(self) -> None:
+        """What each owner still has in escrow, and that the holder holds just that."""
+        for asset, escrow in enumerate(self.floor.venue.escrowed()):
+            held = dict.fromkeys(self.floor.traders, 0)
+            for order in self.reference.orders:
+                held[order.account] += self.reference.escrowed(order)[asset]
+            got = dict.fromkeys(self.floor.traders, 0)
+            for account, atoms in zip(*(column.tolist() for column in escrow[2:]), strict=True):
+                got[account] += atoms
+            assert got == held
+            balance = self.floor.market.ledger.balances[escrow.holder, escrow.column]
+            assert balance == sum(held.values())
 
 
 def random_message(session: Session, rng: np.random.Generator) -> tuple[int, ...]:

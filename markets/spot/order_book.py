@@ -262,20 +262,9 @@ class OrderBook(Venue):
         self.check()
         for fault in faults(self.book):
             raise BrokenInvariant(fault, self.name, self.instrument.base.name, 0)
-        orders = self.book.arrays.orders
-        bids = orders[orders["side"] > 0]
-        needed_atoms = 0
-        for price_ticks, left_lots, size_lots, charged_atoms in zip(
-            *(bids[f].tolist() for f in ("price_ticks", "remaining_lots", "size_lots")),
-            bids["venue_atoms"].tolist(),
-            strict=True,
-        ):
-            lot_cost_atoms = price_ticks * self._terms.notional_atoms
-            needed_atoms += left_lots * lot_cost_atoms
-            if self._terms.maker_fee_ppm > 0:
-                fee = -(-size_lots * lot_cost_atoms * self._terms.maker_fee_ppm // 10**6)
-                needed_atoms += fee - charged_atoms
-        self._require_held(self.instrument.quote, int(self._tally[HELD_QUOTE_ATOMS]) - needed_atoms)
+        for asset, escrow in zip(self.columns(), self.escrowed(), strict=True):
+            held_atoms = self._balances[escrow.holder, escrow.column]
+            self._require_held(asset, held_atoms - escrow.atoms.sum())
 
     def escrowed(self) -> list[Escrow]:
         """The cover of resting orders: base for asks, notional and fee still due for bids."""
