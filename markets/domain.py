@@ -1,8 +1,8 @@
 """A domain: one place of custody and ordering, with accounts that no other domain shares.
 
 The market hands a domain the step's intents for its venues; the domain answers with the batch that
-is to be executed now, in order. Domains know nothing of each other and commute. Atomic bundles exist
-only where `bundles` says so.
+is to be executed now, in order. Domains know nothing of each other and commute. Atomic bundles
+exist only where `bundles` says so.
 """
 
 from abc import ABC, abstractmethod

@@ -169,3 +169,9 @@ def stack(intents: Iterable[Intent]) -> NDArray[np.void]:
         parts.append(np.array(flat, np.int64).reshape(-1, len(FIELDS)))
     rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return np.ascontiguousarray(rows).view(INTENT).reshape(-1)
+
+
+def take(intents: NDArray[np.void], rows: NDArray[np.int64]) -> NDArray[np.void]:
+    """The given rows in the given order; as plain integers, which NumPy gathers much faster."""
+    table = intents.view(np.int64).reshape(-1, len(FIELDS))
+    return table.take(rows, axis=0).view(INTENT).reshape(-1)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from markets.assets import Asset
 from markets.domain import Domain
 from markets.errors import ConfigError
+from markets.intents import take
 from markets.ledger import Ledger
 from markets.outcomes import Code
 from markets.sequencing import transactions
@@ -115,7 +116,7 @@ class Market:
         executed = 0
         placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):
-            own = intents if placed is None else intents[placed == number]
+            own = intents if placed is None else take(intents, np.flatnonzero(placed == number))
             batch = domain.batch(own, moment, randomness[name])
             self._run(batch, moment)
             executed += len(batch)

@@ -14,6 +14,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.intents import take
+
 
 class Ordering(StrEnum):
     """How a domain orders the intents of one batch."""
@@ -35,30 +37,39 @@ def first_rows(number: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate(([0], np.flatnonzero(np.diff(number)) + 1)).astype(np.int64)
 
 
+def account_keys(
+    ordering: Ordering, latency_seconds: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """A number in [0, 1) for each account: lower comes first. `latency_seconds` is by account."""
+    accounts = len(latency_seconds)
+    if ordering is not Ordering.ARRIVAL:
+        return rng.random(accounts)
+    keys = np.empty(accounts)
+    keys[np.argsort(latency_seconds, kind="stable")] = np.arange(accounts) / accounts
+    return keys
+
+
 def sequence(
     intents: NDArray[np.void],
     ordering: Ordering,
     latency_seconds: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> NDArray[np.void]:
-    """Put intents in their order of execution; `latency_seconds` has an entry for each account."""
-    if len(intents) < 2:
-        return intents
-    account = intents["account"]
-    if (account[1:] < account[:-1]).any():
-        intents = intents[np.argsort(account, kind="stable")]
-        account = intents["account"]
-    if ordering is Ordering.ARRIVAL:
-        return intents[np.argsort(latency_seconds[account], kind="stable")]
-    lottery = _lottery(account, rng)
-    if ordering is Ordering.RANDOM:
-        return intents[np.argsort(lottery, kind="stable")]
+    """Put intents in their order of execution, whatever venue they are for."""
+    keys = account_keys(ordering, latency_seconds, rng)[intents["account"]]
+    if ordering is not Ordering.PRIORITY_FEE:
+        return take(intents, np.argsort(keys, kind="stable"))
     number = transactions(intents)
-    tips = intents["tip_atoms"][first_rows(number)][number]
-    return intents[np.lexsort((number, lottery, -tips))]
+    tips = intents["tip_atoms"][first_rows(number)][number] if len(intents) else keys
+    return take(intents, np.lexsort((number, keys, -tips)))
 
 
-def _lottery(account: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A random number for each row, the same for all rows of an account."""
-    starts = np.concatenate(([True], account[1:] != account[:-1]))
-    return rng.random(int(starts.sum()))[np.cumsum(starts) - 1]
+def sequence_by_venue(
+    intents: NDArray[np.void],
+    ordering: Ordering,
+    latency_seconds: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> NDArray[np.void]:
+    """The same for domains whose venues run one after the other, in the order of their listing."""
+    keys = account_keys(ordering, latency_seconds, rng)[intents["account"]]
+    return take(intents, np.argsort(keys + intents["venue"], kind="stable"))
