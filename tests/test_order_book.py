@@ -433,6 +433,31 @@ def test_a_limit_order_must_be_covered_with_its_fee():
     assert floor.cash(buyer) >= 0
 
 
+@pytest.mark.parametrize(
+    ("maker_fee_ppm", "taker_fee_ppm", "resting_lots", "needed_atoms"),
+    [
+        (1_001, 1_001, 0, 4_900 + 5),
+        (1_001, 1_001, 3, 4_900 + 3 + 3),
+        (9_000, 1_001, 0, 4_900 + 45),
+        (9_000, 1_001, 7, 4_900 + 45 + 1),
+        (-500, 1_001, 3, 4_900 + 5),
+        (0, 0, 3, 4_900),
+    ],
+)
+def test_the_least_that_covers_seven_lots_at_a_hundred(
+    maker_fee_ppm, taker_fee_ppm, resting_lots, needed_atoms
+):
+    """A lot costs 700 atoms; taking three and resting four rounds two fees up: 3 + 3, not 5."""
+    for cash_atoms in range(needed_atoms - 3, needed_atoms + 3):
+        floor = Floor(quote=0.0, maker_fee_ppm=maker_fee_ppm, taker_fee_ppm=taker_fee_ppm)
+        floor.market.ledger.issue(floor.rows[1:2], "CASH", cash_atoms)
+        if resting_lots:
+            floor.do(floor.limit(0, SELL, resting_lots, 100))
+        accepted = floor.do(floor.limit(1, BUY, 7, 100))[0] > 0
+        assert accepted == (cash_atoms >= needed_atoms)
+        assert floor.cash(floor.traders[1]) >= 0
+
+
 def test_escrow_is_exact_after_partial_fill_and_cancel():
     floor = Floor(maker_fee_ppm=12_345, taker_fee_ppm=54_321)
     escrow, fees = floor.venue.accounts.tolist()
@@ -536,6 +561,13 @@ def test_orders_levels_and_fills_grow_without_losing_any():
     assert len(fills) == 6_000
     assert len(set(fills["maker_order"].tolist())) == 6_000
     assert np.all(np.diff(fills["price_ticks"]) >= 0)
+
+
+@pytest.mark.parametrize("limit_ticks", [4_095, 4_096, 8_192, 2**20, 2**20 + 1])
+def test_a_price_at_the_edge_of_the_range(limit_ticks):
+    floor = Floor()
+    assert floor.do(floor.limit(0, SELL, 1, limit_ticks)) == [Code.RESTING]
+    assert floor.venue.observe(NOW).ask_ticks == limit_ticks
 
 
 def test_sparse_prices():
