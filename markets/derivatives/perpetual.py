@@ -38,13 +38,13 @@ from markets.derivatives.positions import (
 )
 from markets.derivatives.ranking import Ranking, adl_queue
 from markets.derivatives.waterfall import (
-    FRESH,
     HELD_CLAIM,
     PLACES,
+    RANKED_LONGS,
+    RANKED_SHORTS,
     TAKEN,
     Liquidation,
     Stop,
-    queue_head,
     run_waterfall,
 )
 from markets.errors import BrokenInvariant, ConfigError
@@ -113,7 +113,7 @@ class Perpetual(Venue):
         self.book = Book()
         self.batches = 0
         self.shortfalls = 0
-        """How often the fund was left with a position or a debt, nobody being left to pay."""
+        """Steps that left the fund with a position or a debt, nobody being left to take it."""
         self._held_claim = 0
         self._tiers, initial = _tiers_of(self.params)
         self._maintenance = whole_brackets(self._tiers, quote.scale)
@@ -296,8 +296,8 @@ class Perpetual(Venue):
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
                 self._run_waterfall(debtors)
-            owes = balances[terms.fund, terms.margin] < 0
-            self.shortfalls += bool(owes or balances[terms.fund, terms.contract])
+        owes = balances[terms.fund, terms.margin] < 0
+        self.shortfalls += bool(owes or balances[terms.fund, terms.contract])
 
     def _find_unsafe(self) -> NDArray[np.int64]:
         """Accounts to be liquidated, lowest margin ratio first."""
@@ -324,7 +324,7 @@ class Perpetual(Venue):
             queues[Stop(stop)] = adl_queue(
                 self._positions, self._terms, side, self.params.adl_ranking, (self._tiers, scale)
             )
-            progress[[FRESH, queue_head(-side)]] = 1, 0
+            progress[RANKED_LONGS if side > 0 else RANKED_SHORTS] = 1
         self._held_claim = int(progress[HELD_CLAIM])
         self._report(takeovers[: progress[TAKEN]], self._keep(desk))
 

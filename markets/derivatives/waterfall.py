@@ -39,12 +39,12 @@ from markets.outcomes import Reason
 from markets.spot.book import NO_SLOT, front
 from markets.spot.kernel import kernel
 
-PLACES = 11
+PLACES = 12
 STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)
-FRESH, HEAD_LONGS, HEAD_SHORTS = range(8, PLACES)
+RANKED_LONGS, RANKED_SHORTS, HEAD_LONGS, HEAD_SHORTS = range(8, PLACES)
 """Places of the progress: whether the step has begun, next unsafe account, takeovers; side, lots,
-lots closed and claim in hand; claim that came with what the fund could not close so far; whether
-the queue was ranked since; queue rows done with."""
+lots closed and claim in hand; claim that came with what the fund could not close before; whether
+longs and shorts are ranked; rows of either queue that are done with."""
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
 _ADL = int(Reason.ADL)
@@ -73,15 +73,9 @@ class Liquidation(NamedTuple):
 
 
 @kernel(inline="always")
-def queue_head(side: int) -> int:
-    """Place of the progress that counts rows done with, in the queue opposite to `side`."""
-    return HEAD_SHORTS if side > 0 else HEAD_LONGS
-
-
-@kernel(inline="always")
 def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> int:
-    """The fund's cash when `lots` more have gone at a price."""
-    claim = desk.positions.balances[desk.terms.fund, desk.terms.margin]
+    """The fund's cash when `lots` more have gone at a price; other positions' claims apart."""
+    claim = desk.positions.balances[desk.terms.fund, desk.terms.margin] - progress[HELD_CLAIM]
     proceeds = progress[SIDE] * lots * price_ticks * desk.terms.notional_atoms
     share = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
     return claim - progress[CLAIM] + share + proceeds
@@ -160,28 +154,33 @@ def _deleverage(desk: Desk, progress: Integers, queue: Integers, head: int) -> N
 
 
 @kernel()
-def _set_in_hand(desk: Desk, progress: Integers) -> None:
-    """Begin to close what the fund holds, at the claim that came with it."""
-    held = desk.positions.balances[desk.terms.fund, desk.terms.contract]
-    progress[SIDE] = 1 if held > 0 else -1
-    progress[SIZE] = abs(held)
+def _set_in_hand(progress: Integers, signed_lots: int, claim_atoms: int) -> None:
+    """Begin to close lots of the fund that came with a claim; a claim without lots is cash."""
+    progress[SIDE] = 1 if signed_lots > 0 else -1
+    progress[SIZE] = abs(signed_lots)
     progress[CLOSED] = 0
-    progress[CLAIM] = progress[HELD_CLAIM] if held != 0 else 0
-    progress[HELD_CLAIM] = 0
-    progress[FRESH] = 0
+    progress[CLAIM] = claim_atoms
 
 
 @kernel()
 def _put_down(progress: Integers) -> None:
-    """Done with this position; what is not closed stays the fund's, with its part of the claim."""
+    """Done with these lots; what is not closed stays the fund's, with its part of the claim."""
     closed = share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
-    progress[HELD_CLAIM] = progress[CLAIM] - closed
+    progress[HELD_CLAIM] += progress[CLAIM] - closed
     progress[SIZE] = 0
 
 
 @kernel()
+def _take_up_held(desk: Desk, progress: Integers) -> None:
+    """Set in hand all that the fund holds."""
+    held = desk.positions.balances[desk.terms.fund, desk.terms.contract]
+    _set_in_hand(progress, held, progress[HELD_CLAIM])
+    progress[HELD_CLAIM] = 0
+
+
+@kernel()
 def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
-    """The fund takes position and claim; a position it still held is closed together with it."""
+    """The fund takes position and claim; a position against one it still holds is netted first."""
     positions, terms, fund = desk.positions, desk.terms, desk.terms.fund
     contracts = positions.balances[account, terms.contract]
     claim = positions.balances[account, terms.margin]
@@ -194,10 +193,14 @@ def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
         positions.balances[account, terms.margin] = 0
         positions.balances[fund, terms.margin] += claim
         return
+    against = contracts * np.sign(positions.balances[fund, terms.contract]) < 0
     take_lots(positions, terms, account, -contracts, claim)
     take_lots(positions, terms, fund, contracts, -claim)
-    work.progress[HELD_CLAIM] += claim
-    _set_in_hand(desk, work.progress)
+    if against:
+        work.progress[HELD_CLAIM] += claim
+        _take_up_held(desk, work.progress)
+    else:
+        _set_in_hand(work.progress, contracts, claim)
 
 
 @kernel()
@@ -214,9 +217,7 @@ def _begin_step(desk: Desk, work: Liquidation) -> None:
     for account in work.unsafe:
         drop_orders(desk, account)
     work.progress[STARTED] = 1
-    fund = desk.terms.fund
-    if desk.positions.balances[fund, desk.terms.contract] != 0:
-        _set_in_hand(desk, work.progress)
+    _take_up_held(desk, work.progress)
 
 
 @kernel()
@@ -234,10 +235,14 @@ def run_waterfall(desk: Desk, work: Liquidation, longs: Integers, shorts: Intege
             if _is_unsafe(desk, work.maintenance, account):
                 _take_over(desk, work, account)
             continue
-        side = progress[SIDE]
-        if progress[FRESH] == 0:
-            _close_in_book(desk, progress)
-        _deleverage(desk, progress, shorts if side > 0 else longs, queue_head(side))
-        if progress[CLOSED] < progress[SIZE] and progress[FRESH] == 0:
-            return _RANK_SHORTS if side > 0 else _RANK_LONGS
+        _close_in_book(desk, progress)
+        if progress[CLOSED] < progress[SIZE]:
+            if progress[SIDE] > 0:
+                if progress[RANKED_SHORTS] == 0:
+                    return _RANK_SHORTS
+                _deleverage(desk, progress, shorts, HEAD_SHORTS)
+            else:
+                if progress[RANKED_LONGS] == 0:
+                    return _RANK_LONGS
+                _deleverage(desk, progress, longs, HEAD_LONGS)
         _put_down(progress)

@@ -7,6 +7,7 @@ integers, quotients `Fraction`s that are rounded where they become atoms.
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from math import ceil, floor
 
 from markets.intents import (
@@ -300,7 +301,8 @@ class Reference:
         fund = self.accounts[self.fund]
         queues = {}
         if fund.contracts:
-            self.close_out(queues)
+            claim, self.held_claim = self.held_claim, 0
+            self.close_out(fund.contracts, claim, queues)
         for row in rows:
             if self.unsafe(row):
                 self.take_over(row, queues)
@@ -313,27 +315,28 @@ class Reference:
         account, fund = self.accounts[row], self.accounts[self.fund]
         contracts, claim = account.contracts, account.claim
         if contracts:
+            against = fund.contracts * contracts < 0
             self.move(row, -contracts, claim)
             self.move(self.fund, contracts, -claim)
-            self.held_claim = self.held_claim + claim if fund.contracts else 0
-            if fund.contracts:
-                self.close_out(queues)
+            if against:
+                claim, self.held_claim = claim + self.held_claim, 0
+                contracts = fund.contracts
+            if contracts:
+                self.close_out(contracts, claim, queues)
         else:
             account.claim = 0
             fund.claim += claim
 
-    def close_out(self, queues):
-        """Close the fund's position, with the claim that came: book, then ranked opposite."""
-        fund, claim = self.accounts[self.fund], self.held_claim
-        own = fund.claim - claim
-        total = abs(fund.contracts)
-        side = 1 if fund.contracts > 0 else -1
+    def close_out(self, contracts, claim, queues):
+        """Close lots of the fund, with the claim that came: book, then the ranked opposite."""
+        own = self.accounts[self.fund].claim - self.held_claim - claim
+        total, side = abs(contracts), (1 if contracts > 0 else -1)
         done = self.close_in_book(claim, own, total, side)
-        done = self.deleverage(claim, done, total, side, queues.get(side, []))
         if done < total:
-            queues[side] = self.ranked(-side)
+            if side not in queues:
+                queues[side] = self.ranked(-side)
             done = self.deleverage(claim, done, total, side, queues[side])
-        self.held_claim = claim - share(claim, done, total, 0)
+        self.held_claim += claim - share(claim, done, total, 0)
 
     def close_in_book(self, claim, own, total, side):
         """Lot by lot the question is asked: would the fund still own nothing less than zero?"""
@@ -343,10 +346,7 @@ class Reference:
             if not order:
                 break
 
-            def cash(lots, order=order):
-                gone = ceil(Fraction(claim * (done + lots), total))
-                return own + proceeds + gone + side * self.value(lots, order.price)
-
+            cash = partial(self.cash, claim, own + proceeds, (done, total, side * order.price))
             lots = 0
             if cash(total - done) >= min(cash(0), 0):
                 lots = total - done
@@ -359,6 +359,11 @@ class Reference:
             done += lots
             proceeds += side * self.value(lots, order.price)
         return done
+
+    def cash(self, claim, own, place, lots):
+        """What the fund would own after so many more lots at a price, the rest being gone at b."""
+        done, total, signed_price = place
+        return own + ceil(Fraction(claim * (done + lots), total)) + self.value(lots, signed_price)
 
     def deleverage(self, claim, done, total, side, queue):
         spent = 0
