@@ -50,8 +50,7 @@ class Session:
             live[...] = kept
         self.market.ledger.balances[...] = self.balances
         self.venue._tally[...] = self.tally
-        self.venue._fills.clear()
-        self.venue._without_flows.clear()
+        self.venue.forget()
 
 
 def record(a_side: int, messages: int, fees_ppm: tuple[int, int] = (100, 500)) -> Session:

@@ -203,6 +203,7 @@ class OrderBook(Venue):
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
         self.batches += 1
+        intents = np.ascontiguousarray(intents)
         codes = np.empty(len(intents), np.int64)
         done = 0
         while True:
@@ -225,8 +226,8 @@ class OrderBook(Venue):
     def _make_room(self, rows: int, limit_ticks: int) -> None:
         """Grow whatever the next row may need."""
         self.book.ensure(min(rows, self.book.count + 1024), min(limit_ticks, MAX_PRICE_TICKS) + 1)
-        if len(self._fill_buffer) < self.book.count:
-            self._fill_buffer = np.empty(2 * self.book.count, FILL)
+        if len(self._fill_buffer) < 2 * self.book.count:
+            self._fill_buffer = np.empty(4 * self.book.count, FILL)
 
     def forget(self) -> None:
         """See `Venue.forget`."""
