@@ -8,6 +8,8 @@ gives a comparison that failed, and so does a case whose replay raises: nothing 
 
 from collections.abc import Callable, Iterator
 
+from numba.core.errors import NumbaError
+
 from experiments.conformance import (
     closed_forms,
     concentrated,
@@ -20,6 +22,8 @@ from experiments.conformance import (
 from experiments.conformance.comparison import Comparison, failure
 
 Case = tuple[str, Callable[[], list[Comparison]]]
+
+UNREADABLE = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, NumbaError)
 
 CASES: dict[str, Callable[[dict], Iterator[Case]]] = {
     "constant product pool": constant_product.cases,
@@ -40,7 +44,7 @@ def compare(document: dict) -> list[Comparison]:
         return [failure(f"unknown kind {kind}", "kind", got=kind)]
     try:
         rows = [row for name, replay in cases(document) for row in _replayed(name, replay)]
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         return [failure(kind, "document", got=_reason(error))]
     return rows or [failure(kind, "no case in the document")]
 
@@ -48,7 +52,7 @@ def compare(document: dict) -> list[Comparison]:
 def _replayed(name: str, replay: Callable[[], list[Comparison]]) -> list[Comparison]:
     try:
         return replay()
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         return [failure(name, "replay", got=_reason(error))]
 
 

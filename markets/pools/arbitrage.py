@@ -96,7 +96,7 @@ def against_concentrated(pool: ConcentratedPool, fee_ppm: int, price_y_per_x: fl
 def split(
     reserves_in: np.ndarray, reserves_out: np.ndarray, fees_ppm: np.ndarray, amount_in: float
 ) -> np.ndarray:
-    """Shares of an input over constant-product pools that together pay the most."""
+    """Parts of an input over constant-product pools that together pay the most; they sum to it."""
     kept = (PPM - fees_ppm) / PPM
     depth, weight = reserves_in / kept, np.sqrt(reserves_in * reserves_out / kept)
     active = np.ones(kept.size, np.bool_)
@@ -109,7 +109,7 @@ def split(
             if parts[k] < 0.0:
                 active[k], parts[k], dropped = False, 0.0, True
         if not dropped:
-            return parts
+            return parts * (amount_in / parts.sum())
 
 
 @njit(cache=True)
