@@ -9,6 +9,7 @@ Tables are pandas frames as `runner.load` gives them; for the first two, of one 
 made without pyplot: they hold no global state and need no display.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ STYLE: Any = {
 }
 SIZE = (7.2, 4.2)
 DOTS_PER_INCH = 150
+FEW = 8
+THOUSANDS = "{x:,.10g}"
 
 
 def price_figure(steps: pd.DataFrame) -> Figure:
@@ -42,17 +45,18 @@ def price_figure(steps: pd.DataFrame) -> Figure:
     with mpl.rc_context(STYLE):
         figure, axes = _blank()
         for venue, rows in steps.groupby("venue", observed=True):
-            axes.plot(rows["seconds"] / 60, rows["mid"], label=str(venue))
+            axes.plot(rows["seconds"] / 3600, rows["mid"], label=str(venue))
         reference = steps.drop_duplicates("seconds")
         if reference["reference"].notna().any():
             axes.plot(
-                reference["seconds"] / 60,
+                reference["seconds"] / 3600,
                 reference["reference"],
                 color="#222222",
                 linestyle=":",
                 label="reference",
             )
-        axes.set(xlabel="time (minutes)", ylabel="price (quote/base)", title="Price on the venues")
+        axes.set(xlabel="time (hours)", ylabel="price (quote/base)", title="Price on the venues")
+        axes.yaxis.set_major_formatter(THOUSANDS)
         axes.legend()
     return figure
 
@@ -60,16 +64,17 @@ def price_figure(steps: pd.DataFrame) -> Figure:
 def stress_figure(steps: pd.DataFrame, venue: str) -> Figure:
     """Liquidated size above, insurance fund below, of one derivatives venue in time."""
     rows = steps[steps["venue"] == venue]
-    minutes = rows["seconds"] / 60
+    hours = rows["seconds"] / 3600
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(SIZE[0], 5.6), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        width = float(np.median(np.diff(minutes))) if len(minutes) > 1 else 1.0
-        above.bar(minutes, rows["liquidated"].fillna(0), width=width, color=COLOURS[1])
+        width = float(np.median(np.diff(hours))) if len(hours) > 1 else 1.0
+        above.bar(hours, rows["liquidated"].fillna(0), width=width, color=COLOURS[1])
         above.set(ylabel="liquidated (base per step)", title=f"Liquidations on {venue}")
-        below.plot(minutes, rows["insurance_fund"], color=COLOURS[0])
+        below.plot(hours, rows["insurance_fund"], color=COLOURS[0])
         below.axhline(0, color="#222222", linewidth=0.8)
-        below.set(xlabel="time (minutes)", ylabel="insurance fund (quote)")
+        below.set(xlabel="time (hours)", ylabel="insurance fund (quote)")
+        below.yaxis.set_major_formatter(THOUSANDS)
     return figure
 
 
@@ -88,14 +93,18 @@ def outcome_figure(runs: pd.DataFrame, x: str, y: str, by: str | None = None) ->
                 mean.index, mean, yerr=error, label=_text(value), marker="o", ms=4, capsize=3
             )
         axes.set(xlabel=_name(x), ylabel=_name(y), title="Mean over seeds, one standard error")
+        values = sorted(runs[x].unique())
+        if len(values) <= FEW:
+            axes.set_xticks(values, [_text(value) for value in values])
+        axes.yaxis.set_major_formatter(THOUSANDS)
         if by is not None:
-            axes.legend(title=_name(by))
+            axes.legend(title=_name(by), alignment="left")
     return figure
 
 
-def flows_figure(flows: pd.DataFrame, asset: str, most: int = 12) -> Figure:
-    """The largest sums paid in one asset, from whom to whom, coloured by reason."""
-    rows = flows[flows["asset"] == asset]
+def flows_figure(flows: pd.DataFrame, assets: Sequence[str], most: int = 12) -> Figure:
+    """The largest sums paid in assets of equal worth, from whom to whom, coloured by reason."""
+    rows = flows[flows["asset"].isin(assets)]
     sums = rows.groupby(["payer", "receiver", "reason"], observed=True)["paid"].sum()
     largest = sums.sort_values(ascending=False).head(most).iloc[::-1].reset_index()
     reasons = sorted(largest["reason"].astype(str).unique())
@@ -107,10 +116,11 @@ def flows_figure(flows: pd.DataFrame, asset: str, most: int = 12) -> Figure:
             axes.barh(chosen.index, chosen["paid"], color=colours[reason], label=reason)
         pairs = [f"{row.payer} → {row.receiver}" for row in largest.itertuples()]
         axes.set_yticks(range(len(pairs)), pairs)
-        axes.set(xlabel=f"paid ({asset})", title="Who paid whom")
+        axes.set(xlabel=f"paid ({', '.join(assets)})", title="Who paid whom")
+        axes.xaxis.set_major_formatter(THOUSANDS)
         axes.grid(axis="y", visible=False)
         if reasons:
-            axes.legend(title="reason", loc="lower right")
+            axes.legend(title="reason", loc="lower right", alignment="left")
     return figure
 
 

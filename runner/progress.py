@@ -12,6 +12,7 @@ from runner.console import console, say
 from runner.execution import Status
 
 LINE_SECONDS = 10.0
+FIRST_RUNS = 4
 
 
 class SweepProgress:
@@ -65,12 +66,17 @@ class SweepProgress:
         now = time.monotonic()
         if self._bar.disable and now - self._line >= LINE_SECONDS:
             self._line = now
-            left = (self.total - self.done) * self.seconds / max(self.done, 1)
-            say(f"{self.done}/{self.total} runs, {self._counts()}, about {left:.0f} s left")
+            say(f"{self.done}/{self.total} runs, {self._counts()}{self._left()}")
 
     def say(self, text: str) -> None:
         """A line above the bar."""
         self._screen.print(text, markup=False)
+
+    def _left(self) -> str:
+        """Time left at the rate so far; the first runs, which compile, say nothing about it."""
+        if self.done < FIRST_RUNS:
+            return ""
+        return f", about {(self.total - self.done) * self.seconds / self.done:.0f} s left"
 
     def _counts(self) -> str:
         rate = self.done / max(self.seconds, 1e-9)

@@ -6,6 +6,7 @@ the first few that differ between points.
 """
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from runner.results import load
 SHOWN_METRICS = 5
 SHOWN_POINTS = 40
 SHOWN_FAILURES = 5
+HEADING_WIDTH = 14
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,30 @@ def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path
 def _print(plan: Plan, summary: Summary) -> None:
     from rich.table import Table
 
+    shown = summary.points.head(SHOWN_POINTS)
     table = Table(title=f"{plan.name}: mean and standard error over seeds")
-    for name in (*summary.parameters, "runs", *summary.metrics):
-        table.add_column(name, justify="right", overflow="fold")
-    for _, row in summary.points.head(SHOWN_POINTS).iterrows():
-        point = [_cell(row[name]) for name in (*summary.parameters, "runs")]
-        figures = [_with_error(row[name], row[f"{name} error"]) for name in summary.metrics]
-        table.add_row(*point, *figures)
+    columns = {name: [_cell(value) for value in shown[name]] for name in summary.parameters}
+    columns["runs"] = [str(count) for count in shown["runs"]]
+    for name in summary.metrics:
+        pairs = zip(shown[name], shown[f"{name} error"], strict=True)
+        columns[name] = [_with_error(mean, error) for mean, error in pairs]
+    for name, cells in columns.items():
+        table.add_column(heading(name), justify="right", min_width=max(map(len, cells)))
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     console().print(table)
     if len(summary.points) > SHOWN_POINTS:
         say(f"and {len(summary.points) - SHOWN_POINTS} more points")
+
+
+def heading(name: str) -> str:
+    """A dotted name on several short lines."""
+    lines = [""]
+    for piece in re.findall(r"[^._]+[._]*", name):
+        if lines[-1] and len(lines[-1]) + len(piece) > HEADING_WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _cell(value: object) -> str:
