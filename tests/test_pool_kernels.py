@@ -49,6 +49,7 @@ def copied(arrays: tuple) -> list:
     return [array.copy() for array in arrays]
 
 
+@settings(deadline=None)
 @given(reserves, skews, sizes, fees)
 def test_constant_product_keeps_k_and_gives_nothing_free(x, skew, size, fee_ppm):
     y, a = x * skew, x * size
@@ -62,6 +63,7 @@ def test_constant_product_keeps_k_and_gives_nothing_free(x, skew, size, fee_ppm)
     assert first + rest <= out * NO_GAIN
 
 
+@settings(deadline=None)
 @given(reserves, skews, sizes, fees, st.floats(0.05, 0.95))
 def test_weighted_keeps_its_invariant_and_gives_nothing_free(x, skew, size, fee_ppm, w):
     y, a, v = x * skew, x * size, 1.0 - w
@@ -78,6 +80,7 @@ def test_weighted_keeps_its_invariant_and_gives_nothing_free(x, skew, size, fee_
     assert first + rest <= out * NO_GAIN
 
 
+@settings(deadline=None)
 @given(reserves, skews, sizes, fees)
 def test_weighted_of_equal_weights_is_constant_product(x, skew, size, fee_ppm):
     args = x * skew, fee_ppm, x * size
@@ -114,6 +117,7 @@ def test_stableswap_without_fee_pays_the_same_in_parts(x, skew, size):
     )
 
 
+@settings(deadline=None)
 @given(reserves, skews, st.integers(2, 4), st.floats(1.5, 5000.0))
 def test_stableswap_balance_solves_the_invariant(x, skew, coins, amplification):
     balances = np.full(coins, x)
@@ -248,6 +252,7 @@ def test_room_for_ticks_is_bounded_and_can_be_enlarged():
         concentrated.with_capacity(larger, 1)
 
 
+@settings(deadline=None)
 @given(st.integers(-50, 50), st.integers(1, 50), st.integers(10**9, 10**15))
 def test_liquidity_for_amounts_inverts_the_amounts(low, width, liquidity):
     pool = concentrated.empty_pool(1.0)
@@ -267,6 +272,7 @@ def best_input(out_of, limit: float, start: float) -> None:
     assert profit(limit) >= profit(limit * 1.01)
 
 
+@settings(deadline=None)
 @given(reserves, skews, fees, st.floats(0.3, 0.95))
 def test_input_until_price_is_the_best_input(x, skew, fee_ppm, fall):
     y = x * skew
@@ -318,6 +324,7 @@ def test_concentrated_swap_until_price_is_the_best_input(down, fall):
     assert concentrated.marginal_price(pool, fee_ppm, down) == pytest.approx(p, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(reserves, skews, st.floats(0.2, 5.0), fees)
 def test_a_second_arbitrage_finds_nothing(x, skew, move, fee_ppm):
     y = x * skew
@@ -370,6 +377,7 @@ def test_losses_agree_where_their_models_meet():
     assert total == pytest.approx(0.05**2 / 8, rel=1e-3)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_price_impact_never_pays_for_a_round_trip(imbalance, change):
     terms = counterparty.ImpactTerms(1e-9, 2e-9, 2.0, 2.0)

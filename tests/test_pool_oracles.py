@@ -95,6 +95,7 @@ def test_concentrated_oracle_equals_the_contract():
 amounts = st.integers(10**12, 10**24)
 
 
+@settings(deadline=None)
 @given(x=amounts, y=amounts, a=st.integers(10**9, 10**24), fee=st.integers(0, 100_000))
 def test_constant_product_kernel_follows_the_oracle(x, y, a, fee):
     oracle = IntegerConstantProduct(fee)
@@ -108,6 +109,7 @@ def test_constant_product_kernel_follows_the_oracle(x, y, a, fee):
         assert paid == pytest.approx(oracle.swap_out(0, exact), rel=1e-14, abs=1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(10**12, 10**23)), min_size=1, max_size=8))
 def test_protocol_shares_follow_the_oracle(swaps):
     oracle = IntegerConstantProduct(3000, protocol_fee_on=True)
@@ -168,6 +170,7 @@ def test_concentrated_kernel_follows_the_oracle(mints, swaps):
     assert list(owed) == pytest.approx(fees, rel=1e-9, abs=100)
 
 
+@settings(deadline=None)
 @given(st.integers(-887_272, 887_272))
 def test_tick_prices_follow_the_oracle(tick):
     root = sqrt_price_at(tick)
