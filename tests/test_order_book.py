@@ -383,6 +383,9 @@ def test_cancel_all_takes_only_own_orders():
     view = floor.venue.observe(NOW)
     assert view.open_orders(floor.traders[0]).price_ticks.tolist() == [96, 94, 92, 90]
     assert view.open_orders(floor.traders[1]).order.tolist() == []
+    newest = view.newest_orders(floor.rows).tolist()
+    assert newest == [view.newest_order[row] for row in floor.traders]
+    assert newest == [view.open_orders(floor.traders[0]).order[0], -1, -1, -1]
 
 
 def test_what_is_no_order_is_invalid_and_moves_nothing():

@@ -441,9 +441,9 @@ class Book:
         generation = self.arrays.orders["generation"][slots].astype(np.int64)
         return np.where(slots > 0, slots + (generation << 32), -1)
 
-    def newest_orders(self) -> NDArray[np.int64]:
+    def newest_orders(self, accounts: Any = slice(None)) -> NDArray[np.int64]:
         """For each account, the id of the order it placed last among those that rest, or -1."""
-        return self.ids(np.maximum(self.arrays.heads, 0))
+        return self.ids(np.maximum(self.arrays.heads[accounts], 0))
 
     def own_orders(self, account: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Ids and rows (dtype ORDER, a copy) of an account's resting orders, newest first."""

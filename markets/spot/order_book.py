@@ -105,6 +105,10 @@ class BookView:
         orders: list[int] = self._book().newest_orders().tolist()
         return orders
 
+    def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same as a column, for some accounts only."""
+        return self._book().newest_orders(accounts)
+
     def bids(self, levels: int = 10) -> Levels:
         """The best bids."""
         return Levels(*self._book().levels(1, levels))
