@@ -54,6 +54,8 @@ class MarketMaker(Trader):
         """Least distance of the best quotes from the reservation price."""
         risk_aversion: float = Field(0.5, gt=0)
         """g, for inventory counted in orders and price moves counted as fractions of price."""
+        largest_skew: float = Field(0.005, ge=0, lt=0.5)
+        """How far, as a fraction of price, inventory may move the quotes."""
         horizon_seconds: float = Field(60.0, gt=0)
         volatility_half_life_seconds: float = Field(300.0, gt=0)
         initial_volatility_per_hour: float = Field(0.006, ge=0)
@@ -110,8 +112,8 @@ class MarketMaker(Trader):
         skew = reservation_price(
             0.0, inventory, params.risk_aversion, variance, params.horizon_seconds
         )
-        inventory_part = params.risk_aversion * variance * params.horizon_seconds / 2
-        half = params.half_spread + inventory_part
+        skew = min(max(skew, -params.largest_skew), params.largest_skew)
+        half = params.half_spread + params.risk_aversion * variance * params.horizon_seconds / 2
         size = book.instrument.to_lots(params.order_size)
         orders = []
         for level in range(params.levels):

@@ -61,12 +61,14 @@ class Params(params.Params):
     """Gas of one transaction on the chain, in quote units."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
     pool: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
-    perpetual: Perpetual.Params = Perpetual.Params(index_venues=("spot",))
+    perpetual: Perpetual.Params = Perpetual.Params(
+        index_venues=("spot",), insurance_fund_quote=100_000
+    )
     maker: MarketMaker.Params = MarketMaker.Params(
         venue="spot", base=3_000, quote=24e6, order_size=4
     )
     perpetual_maker: PerpetualMaker.Params = PerpetualMaker.Params(
-        venue="perpetual", quote=30e6, order_size=4
+        venue="perpetual", quote=30e6, order_size=4, risk_aversion=20, largest_skew=0.01
     )
     provider: LiquidityProvider.Params = LiquidityProvider.Params(
         venue="pool", base=500, quote=500 * ANCHORS[0][1]
@@ -81,6 +83,7 @@ class Params(params.Params):
         quote=8e6,
         margin=8e6,
         largest_position=1_000,
+        entry_premium=0.0015,
     )
     whale: Whale.Params = Whale.Params(
         venue="spot", size=500, start_seconds=10 * 3600, duration_seconds=3600
