@@ -159,6 +159,7 @@ def _row(done: Done) -> dict[str, Any]:
         "scenario": spec.scenario,
         "seed": spec.seed,
         "steps": spec.steps,
+        "history": spec.history or "",
         "params": json.dumps(spec.params, sort_keys=True),
         "status": "ok" if done.ok else "failed",
         "error": done.error,

@@ -36,7 +36,7 @@ STYLE: Any = {
 }
 SIZE = (7.2, 4.2)
 DOTS_PER_INCH = 150
-FEW = 8
+FEW, MANY = 8, 30
 THOUSANDS = "{x:,.10g}"
 
 
@@ -81,8 +81,10 @@ def stress_figure(steps: pd.DataFrame, venue: str) -> Figure:
 def outcome_figure(runs: pd.DataFrame, x: str, y: str, by: str | None = None) -> Figure:
     """Mean of column `y` at each value of column `x`, a line for each value of `by`.
 
-    Bars are one standard error of the mean over seeds.
+    Bars are one standard error of the mean over seeds; many values of `x` are not joined by lines.
     """
+    values = sorted(runs[x].unique())
+    line = "-" if len(values) <= MANY else ""
     groups = [("", runs)] if by is None else list(runs.groupby(by, observed=True))
     with mpl.rc_context(STYLE):
         figure, axes = _blank()
@@ -90,10 +92,16 @@ def outcome_figure(runs: pd.DataFrame, x: str, y: str, by: str | None = None) ->
             column = rows.groupby(x)[y]
             mean, error = column.mean(), (column.std() / np.sqrt(column.count())).fillna(0)
             axes.errorbar(
-                mean.index, mean, yerr=error, label=_text(value), marker="o", ms=4, capsize=3
+                mean.index,
+                mean,
+                yerr=error,
+                label=_text(value),
+                ls=line,
+                marker="o",
+                ms=4,
+                capsize=3,
             )
         axes.set(xlabel=_name(x), ylabel=_name(y), title="Mean over seeds, one standard error")
-        values = sorted(runs[x].unique())
         if len(values) <= FEW:
             axes.set_xticks(values, [_text(value) for value in values])
         axes.yaxis.set_major_formatter(THOUSANDS)

@@ -7,7 +7,8 @@
 
 Parts written at different times are read with one schema that has the columns of all. Only parts
 with a committed `runs` part count, and a run that two parts hold (two sweeps raced in one folder)
-is taken from one of them, preferring one that went well. Dictionaries arrive as categories.
+is taken from one of them, preferring one that went well. A run that was done again with other code
+counts as the newest, so that samples are never doubled. Dictionaries arrive as categories.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,9 @@ import pyarrow.parquet as pq
 from experiments.tables import TABLES
 from markets.errors import ConfigError
 from runner import schemas, store
+
+SAME_RUN = ["scenario", "params", "seed", "steps", "history"]
+"""What makes two rows the same run, whatever code it was done with."""
 
 
 class Results:
@@ -125,12 +129,12 @@ def _one_each(parts: Mapping[str, pa.Table]) -> pa.Table:
         for name, rows in sorted(parts.items())
     ]
     joined = pa.concat_tables(pieces, promote_options="permissive").unify_dictionaries()
-    frame = joined.select(["run_id", "status"]).to_pandas()
-    good_first = np.argsort(frame["status"].astype(str) != "ok", kind="stable")
-    first = frame.iloc[good_first].drop_duplicates("run_id").index.to_numpy()
-    joined = joined.take(np.sort(first)).combine_chunks()
-    columns = ["scenario", *(n for n in joined.column_names if n.startswith("p_")), "seed"]
-    keys = joined.select([*columns, "run_id"]).to_pandas()
+    columns = [name for name in joined.column_names if name.startswith("p_")]
+    keys = joined.select([*SAME_RUN, *columns, "run_id", "status", "started_at"]).to_pandas()
     for name in keys.select_dtypes("category"):
         keys[name] = keys[name].astype(str)
-    return joined.take(keys.sort_values(list(keys.columns)).index.to_numpy())
+    keys["failed"] = keys["status"] != "ok"
+    keys = keys.sort_values(["failed", "started_at"], kind="stable").drop_duplicates("run_id")
+    keys = keys.sort_values("started_at", kind="stable").drop_duplicates(SAME_RUN, keep="last")
+    keys = keys.sort_values(["scenario", *columns, "seed", "run_id"])
+    return joined.take(keys.index.to_numpy()).combine_chunks()

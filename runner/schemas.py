@@ -37,6 +37,7 @@ RUNS = Table(
         Column("scenario", "string", "", "name of the scenario, or the path of its file"),
         Column("seed", "int64", "1", "seed of all random streams"),
         Column("steps", "int64", "1", "steps asked for"),
+        Column("history", "string", "", "price history that was replayed, empty if none"),
         Column("params", "text", "", "all parameters after overrides, as JSON"),
         Column("status", "string", "", "ok or failed"),
         Column("error", "text", "", "type and message of the failure, empty if ok"),

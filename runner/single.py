@@ -26,10 +26,7 @@ def run_once(request: Request, seed: int, out: Path | None, as_json: bool) -> in
     if isinstance(done.cause, ConfigError):
         raise done.cause
     kinds = {path: kind_of([value]) for path, value in spec.varied.items()}
-    try:
-        write([done], Target(str(folder), kinds))
-    finally:
-        store.sweep_up(folder)
+    write([done], Target(str(folder), kinds))
     _report(done, folder)
     if as_json:
         answer(_document(done, folder))

@@ -65,13 +65,20 @@ def claim(out: Path, token: str) -> None:
 def commit(out: Path, tables: Mapping[str, pa.Table], token: str | None = None) -> str:
     """Write the tables of a chunk, `runs` last, and return the name of the part.
 
-    Raises FolderTaken if a token is given and the folder has another owner.
+    Raises FolderTaken if a token is given and the folder has another owner. Whatever stops it
+    before `runs` is there takes the other tables of the part away again.
     """
     name = part_name(tables[RUNS]["run_id"].to_pylist())
-    for table in sorted(tables, key=lambda each: each == RUNS):
-        if token is not None and _owner(out) != token:
-            raise FolderTaken(str(out))
-        write_part(tables[table], out / table / name)
+    try:
+        for table in sorted(tables, key=lambda each: each == RUNS):
+            if token is not None and not owns(out, token):
+                raise FolderTaken(str(out))
+            write_part(tables[table], out / table / name)
+    except BaseException:
+        if not (out / RUNS / name).exists():
+            for table in tables:
+                (out / table / name).unlink(missing_ok=True)
+        raise
     return name
 
 
@@ -139,8 +146,9 @@ def wipe(out: Path) -> None:
         shutil.rmtree(out / table, ignore_errors=True)
 
 
-def _owner(out: Path) -> str:
+def owns(out: Path, token: str) -> bool:
+    """Whether the folder is still ours."""
     try:
-        return (out / OWNER).read_text()
+        return (out / OWNER).read_text() == token
     except OSError:
-        return ""
+        return False

@@ -95,7 +95,7 @@ def summarise(runs: pd.DataFrame, parameters: list[str], metrics: list[str]) -> 
 
 def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path | None:
     """OUT/figure.png: the first metric against the first numeric parameter, by the second."""
-    from runner.figures import outcome_figure, save
+    from runner.figures import FEW, outcome_figure, save
 
     choice = plan.figure
     numeric = [path for path, kind in plan.kinds.items() if kind in ("int64", "float64")]
@@ -103,8 +103,8 @@ def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path
     y = choice.y or next(iter(summary.metrics), None)
     if x not in numeric or y is None or f"m_{y}" not in runs:
         return None
-    others = [path for path in plan.kinds if path != x]
-    by = choice.by or next(iter(others), None)
+    few = [path for path in plan.kinds if path != x and runs[f"p_{path}"].nunique() <= FEW]
+    by = choice.by or next(iter(few), None)
     target = folder / "figure.png"
     save(outcome_figure(runs, f"p_{x}", f"m_{y}", None if by is None else f"p_{by}"), target)
     return target

@@ -57,25 +57,26 @@ def run_sweep(file: Path, out: Path | None, options: Options) -> int:
         print_plan(plan, folder, set() if options.fresh else set(store.committed(folder)))
         return 0
     store.prepare(folder)
-    clock = time.monotonic()
+    clock, token = time.monotonic(), uuid.uuid4().hex
     with terminable():
         try:
-            _resume(plan, folder, options)
+            store.claim(folder, token)
+            _resume(plan, Target(str(folder), plan.kinds, token), options)
         except KeyboardInterrupt as interrupt:
             left = len(plan.specs) - len(_done(plan, folder))
             say(f"stopped: {left} of {len(plan.specs)} runs left; the same command goes on")
             return status_of(interrupt)
         finally:
-            store.sweep_up(folder)
+            if store.owns(folder, token):
+                store.sweep_up(folder)
     return summarise_sweep(plan, folder, time.monotonic() - clock)
 
 
-def _resume(plan: Plan, folder: Path, options: Options) -> None:
+def _resume(plan: Plan, target: Target, options: Options) -> None:
     """Do the runs that are not there yet."""
+    folder = Path(target.out)
     if options.fresh:
         store.wipe(folder)
-    token = uuid.uuid4().hex
-    store.claim(folder, token)
     store.sweep_up(folder)
     done = _done(plan, folder)
     if options.retry_failed:
@@ -85,8 +86,10 @@ def _resume(plan: Plan, folder: Path, options: Options) -> None:
     todo = [spec for spec in plan.specs if spec.run_id not in done]
     earlier = f", {len(done)} done earlier" if done else ""
     say(f"{plan.name}: {len(plan.specs)} runs{earlier}, {len(todo)} to do, into {folder}")
+    others = len(store.committed(folder)) - len(done)
+    if others:
+        say(f"{others} runs of other designs or other code are there too; --fresh removes them")
     if todo:
-        target = Target(str(folder), plan.kinds, token)
         with SweepProgress(len(todo)) as progress:
             _work(todo, target, options, progress)
 

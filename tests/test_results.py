@@ -1,5 +1,6 @@
 """Tables on disk: schemas, bytes, atomic commits, and what the reader counts."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -147,6 +148,16 @@ def test_a_run_that_failed_and_then_went_well_went_well(tmp_path):
     assert len(results.runs) == 2
 
 
+def test_a_run_done_again_with_other_code_counts_as_the_newest(tmp_path):
+    old = dataclasses.replace(spec(1), run_id="0" * 16)
+    commit(tmp_path, old, spec(2))
+    commit(tmp_path, spec(1))
+    results = runner.load(tmp_path)
+    assert results.runs["seed"].tolist() == [1, 2]
+    assert old.run_id not in set(results.steps["run_id"])
+    assert len(results.steps) == 2 * 12
+
+
 def test_a_writer_that_dies_in_the_middle_leaves_nothing_that_counts(tmp_path, monkeypatch):
     moved = []
 
@@ -160,7 +171,7 @@ def test_a_writer_that_dies_in_the_middle_leaves_nothing_that_counts(tmp_path, m
         patch.setattr(os, "replace", dies_at_the_fourth)
         with pytest.raises(OSError, match="disk full"):
             commit(tmp_path, spec(1))
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not [each for each in tmp_path.rglob("*") if each.is_file()]
     assert store.committed(tmp_path) == {}
     with pytest.raises(ConfigError, match="no results"):
         runner.load(tmp_path)

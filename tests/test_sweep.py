@@ -19,7 +19,7 @@ from runner import cli, cluster, store, sweep
 from runner.cluster import Crew, break_even_seconds
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
-from runner.execution import OtherCode, Target, execute_chunk
+from runner.execution import OtherCode, Target, execute_chunk, perform
 from runner.progress import SweepProgress
 from runner.spec import RunSpec
 
@@ -170,6 +170,30 @@ def test_a_worker_with_other_code_refuses(tmp_path):
     with pytest.raises(OtherCode, match="was planned with"):
         execute_chunk(specs, Target(str(tmp_path / "out"), {}, None, "other"))
     assert not files("out")
+
+
+def test_a_sweep_whose_folder_another_takes_over_stops_and_leaves_it_alone(capsys, monkeypatch):
+    file = study(GRID)
+    theirs = Path("out/steps/.part-theirs.tmp")
+
+    def taken(spec):
+        done = perform(spec)
+        store.claim(Path("out"), "theirs")
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.touch()
+        return done
+
+    monkeypatch.setattr(sweep, "perform", taken)
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "out"]) == 1
+    assert "another sweep has taken over" in capsys.readouterr().err
+    assert not files("out")
+    assert theirs.exists()
+
+
+def test_runs_of_other_designs_are_pointed_out(capsys):
+    cli.status(["sweep", study(GRID), "--workers", "0", "--out", "out"])
+    cli.status(["sweep", study("seeds = [8, 9]"), "--workers", "0", "--out", "out"])
+    assert "6 runs of other designs or other code" in capsys.readouterr().err
 
 
 def wait_for_parts(process, out, least):

@@ -1,0 +1,96 @@
+"""Figures: what they show of the tables they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from runner import figures
+from runner.summary import heading
+
+
+@pytest.fixture
+def steps():
+    """Three steps of a perpetual and a pool."""
+    return pd.DataFrame(
+        {
+            "seconds": np.repeat([3600.0, 7200.0, 10800.0], 2),
+            "venue": pd.Categorical(["perpetual", "pool"] * 3),
+            "reference": np.repeat([100.0, 90.0, 80.0], 2),
+            "mid": [101.0, 102.0, 91.0, 92.0, 81.0, 82.0],
+            "liquidated": [0.0, np.nan, 5.0, np.nan, 2.0, np.nan],
+            "insurance_fund": [10.0, np.nan, 4.0, np.nan, -1.0, np.nan],
+        }
+    )
+
+
+@pytest.fixture
+def runs():
+    """Two seeds at each of two leverages and two thresholds."""
+    return pd.DataFrame(
+        {
+            "p_leverage": [5, 5, 5, 5, 10, 10, 10, 10],
+            "p_threshold": [0.1, 0.1, 0.2, 0.2] * 2,
+            "m_adl": [1.0, 3.0, 5.0, 5.0, 10.0, 14.0, 20.0, 20.0],
+        }
+    )
+
+
+def labels(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_prices_of_all_venues_and_the_reference(steps):
+    axes = figures.price_figure(steps).axes[0]
+    assert labels(axes) == ["perpetual", "pool", "reference"]
+    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [102, 92, 82])
+
+
+def test_liquidations_above_the_insurance_fund(steps):
+    above, below = figures.stress_figure(steps, "perpetual").axes
+    assert [bar.get_height() for bar in above.patches] == [0, 5, 2]
+    np.testing.assert_array_equal(below.lines[0].get_ydata(), [10, 4, -1])
+
+
+def test_an_outcome_is_a_mean_with_its_standard_error(runs):
+    axes = figures.outcome_figure(runs, "p_leverage", "m_adl", "p_threshold").axes[0]
+    low, high = axes.containers
+    np.testing.assert_array_equal(low.lines[0].get_ydata(), [2, 12])
+    np.testing.assert_array_equal(high.lines[0].get_ydata(), [5, 20])
+    first_bar = low.lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(first_bar[:, 1], [2 - 1, 2 + 1])
+    assert labels(axes) == ["0.1", "0.2"]
+
+
+def test_an_outcome_without_a_second_parameter_has_no_legend(runs):
+    axes = figures.outcome_figure(runs, "p_leverage", "m_adl").axes[0]
+    np.testing.assert_array_equal(axes.containers[0].lines[0].get_ydata(), [3.5, 16])
+    assert axes.get_legend() is None
+
+
+def test_flows_are_summed_by_payer_receiver_and_reason():
+    flows = pd.DataFrame(
+        {
+            "payer": ["a", "a", "b", "a"],
+            "receiver": ["b", "b", "c", "b"],
+            "asset": ["USD", "USD", "USD", "BTC"],
+            "reason": ["fee", "fee", "funding", "fee"],
+            "paid": [1.0, 2.0, 10.0, 99.0],
+        }
+    )
+    axes = figures.flows_figure(flows, ["USD"]).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a → b", "b → c"]
+    assert sorted(bar.get_width() for bar in axes.patches) == [3, 10]
+    assert labels(axes) == ["fee", "funding"]
+
+
+def test_a_figure_is_saved_without_a_display(runs, tmp_path):
+    target = tmp_path / "figure.png"
+    figures.save(figures.outcome_figure(runs, "p_leverage", "m_adl"), target)
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_long_names_become_short_lines():
+    lines = heading("traders.withdraw_volatility_per_hour").split("\n")
+    assert "".join(lines) == "traders.withdraw_volatility_per_hour"
+    assert max(map(len, lines)) <= 14
