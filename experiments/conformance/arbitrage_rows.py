@@ -1,4 +1,10 @@
-"""Rows of optimal arbitrage: against an outside price, split over pools, cycle through two."""
+"""Rows of optimal arbitrage: against an outside price, split over pools, cycle through two.
+
+Sizes and profits follow from the kernels; the states after the trade are worked out here, with the
+fee kept in the pool and with the fee outside it. A concentrated pool is built from the positions of
+the row, and the trade is then carried out on it. Close to the band without trade an amount is a
+small difference: such rows have the tolerance the document grants them.
+"""
 
 import math
 from collections.abc import Callable

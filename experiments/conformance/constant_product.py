@@ -1,4 +1,10 @@
-"""Replays of constant-product scenarios: mints, burns and swaps in order on one pool."""
+"""Replays of constant-product scenarios: mints, burns and swaps in order on one pool.
+
+State is held in human units; the locked minimum of shares and the protocol's shares are part of the
+supply. After a burn of nearly everything only dust remains, which the document allows an absolute
+tolerance of 1e-12 of what was deposited. Flash-style rows (input and output of one token) ask how
+much input repays the output.
+"""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,10 @@
-"""Replays of cryptoswap exchanges: invariant, balance, fee rate and output of each case."""
+"""Replays of cryptoswap exchanges: invariant, balance, fee rate and output of each case.
+
+Balances are those of the row, already multiplied by the price scale. The document states its
+tolerances in words: 1e-12 for the roots (D and the balance after the trade), 1e-10 for what is
+taken from differences of them (output before and after the fee, and the fee rate). The trade runs
+on the invariant computed here, not on the stated one.
+"""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,10 @@
-"""Replays of StableSwap scenarios: exchanges and every way to add and remove liquidity."""
+"""Replays of StableSwap scenarios: exchanges and every way to add and remove liquidity.
+
+Balances are in human units, which is also the unit of the invariant. The kernels take outputs from
+the change of the invariant directly, so the tighter tolerance applies that the document states for
+this form (`float64_rtol_direct_form`); scenarios with a dynamic fee state none and get the same.
+The admin part of every fee leaves the balances here, as a venue would book it.
+"""
 
 from collections.abc import Iterator
 from functools import partial

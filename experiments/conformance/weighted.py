@@ -1,4 +1,10 @@
-"""Replays of weighted-pool cases: swaps, joins and exits, each from the stated state."""
+"""Replays of weighted-pool cases: swaps, joins and exits, each from the stated state.
+
+Cases are independent: none changes the pool. Givens come in human units under their names or, for
+figures recorded on chain, by position in 18-decimal fixed point. Weights, balances and shares are
+human throughout; a document that states no tolerance gets the 1e-12 of its siblings.
+Protocol limits on the size of a trade are not applied.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
