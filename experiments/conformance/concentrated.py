@@ -1,8 +1,8 @@
 """Replays of concentrated-liquidity scenarios: mint, swap, poke, burn and collect on one pool.
 
 The kernel works in units of 10^k raw units, k the least power for which all liquidity fits an
-int64; amounts, prices and growth go back to human units with the decimals of the two tokens. Each swap is
-quoted first; a quote that differs from the swap in any bit is an error.
+int64; amounts, prices and growth go back to human units with the decimals of the two tokens. Each
+swap is quoted first; a quote that differs from the swap in any bit is an error.
 """
 
 import math
