@@ -26,12 +26,14 @@ SELL = -1
 PLACE, CANCEL, CANCEL_ALL = 1, 2, 3
 SWAP_EXACT_IN, SWAP_EXACT_OUT, ADD_LIQUIDITY, REMOVE_LIQUIDITY = 4, 5, 6, 7
 DEPOSIT, WITHDRAW = 8, 9
+TRANSFER, INCLUDE = 20, 21
 
 GOOD_TILL_CANCEL = 0
 IMMEDIATE_OR_CANCEL = 1
 POST_ONLY = 2
 MARKET = 4
 REDUCE_ONLY = 8
+PRIVATE = 16
 
 FIELDS = (
     "action",
@@ -53,7 +55,7 @@ INTENT = np.dtype([(field, np.int64) for field in FIELDS])
 POOL_INTENT = np.dtype([(field, np.int64) for field in POOL_FIELDS])
 """`first` and `second`: the coins paid and received, or the lower and upper tick of a range."""
 
-_ACCOUNT, _BUNDLE, _TIP = 2, 8, 9
+_ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
 
 _PLAIN = (0, 0, 0)
 _REST = (0, 0, 0, 0, *_PLAIN)
@@ -132,6 +134,24 @@ def deposit(venue: int, account: Column, collateral_atoms: Column) -> Intent:
 def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
     """Turn free margin back into collateral."""
     return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
+
+
+def transfer(venue: int, account: Column, receiver: Column, column: Column, atoms: Column) -> Intent:
+    """Send atoms of the asset in a ledger column to an account of the sender in another domain."""
+    return (TRANSFER, venue, account, 0, atoms, 0, receiver, 0, 0, 0, column, 0, 0)
+
+
+def include(venue: int, account: Column, transaction: Column) -> Intent:
+    """Within a bundle: the place of another's pending transaction, by its number in the queue.
+
+    `venue` is any of the chain's; the named rows are executed between those of the bundle.
+    """
+    return (INCLUDE, venue, account, 0, 0, 0, transaction, PRIVATE, 0, 0, *_PLAIN)
+
+
+def privately(intent: Intent) -> Intent:
+    """Send to the block builder, past the public queue."""
+    return (*intent[:_FLAGS], intent[_FLAGS] | PRIVATE, *intent[_FLAGS + 1 :])
 
 
 def bundle(intents: Iterable[Intent], key: int = 1) -> list[Intent]:
