@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markets.assets import Asset, Instrument
+from markets.derivatives.brackets import MarginTier
 from markets.derivatives.marking import BookQuotes, Marking, MarkingParams
-from markets.derivatives.perpetual import MarginTier, Perpetual
+from markets.derivatives.perpetual import Perpetual
 from markets.derivatives.perpetual_audit import FAULTS
 from markets.derivatives.ranking import Ranking
 from markets.errors import BrokenInvariant, ConfigError

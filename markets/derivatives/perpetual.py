@@ -22,35 +22,20 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
+from markets.derivatives.brackets import MarginTier, margin_tiers, whole_brackets
+from markets.derivatives.desk import Desk
 from markets.derivatives.funding import impact_price
-from markets.derivatives.margin import Tiers, bracket_tiers
+from markets.derivatives.liquidator import Liquidator, liquidation_flows, most_fills
 from markets.derivatives.marking import BookQuotes, Marking, MarkingParams
+from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
-from markets.derivatives.perpetual_matching import Desk, Rules, execute
+from markets.derivatives.perpetual_matching import execute
 from markets.derivatives.perpetual_view import PerpetualView
-from markets.derivatives.positions import (
-    RATE_SCALE,
-    Positions,
-    Terms,
-    find_unsafe,
-    pay_funding,
-    whole_brackets,
-)
-from markets.derivatives.ranking import Ranking, adl_queue
-from markets.derivatives.waterfall import (
-    HELD_CLAIM,
-    PLACES,
-    RANKED_LONGS,
-    RANKED_SHORTS,
-    TAKEN,
-    Liquidation,
-    Stop,
-    run_waterfall,
-)
+from markets.derivatives.positions import RATE_SCALE, Positions, Terms, pay_funding
+from markets.derivatives.ranking import Ranking
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
 from markets.outcomes import FILL, Fills, Flows, Reason, fee_flows, flows
-from markets.params import Params as BaseParams
 from markets.rounding import PPM
 from markets.spot.book import MAX_PRICE_TICKS, NO_PRICE, Book
 from markets.venue import Moment, Venue
@@ -59,14 +44,6 @@ if TYPE_CHECKING:
     from markets.market import Market
 
 _DEPTH = 0.01
-_NOBODY = np.zeros(0, np.int64)
-
-
-class MarginTier(BaseParams):
-    """A bracket: what lies above the floor (quote units) is margined at this rate."""
-
-    floor_quote: float = Field(default=0.0, ge=0)
-    maintenance_ppm: int = Field(default=5_000, gt=0, le=PPM)
 
 
 class Perpetual(Venue):
@@ -114,10 +91,9 @@ class Perpetual(Venue):
         self.batches = 0
         self.shortfalls = 0
         """Steps that left the fund with a position or a debt, nobody being left to take it."""
-        self._held_claim = 0
-        self._tiers, initial = _tiers_of(self.params)
-        self._maintenance = whole_brackets(self._tiers, quote.scale)
+        tiers, initial = margin_tiers(self.params.maintenance_tiers, self.params.initial_margin_ppm)
         self._rules = Rules(whole_brackets(initial, quote.scale), self.params.market_band_ppm)
+        self._liquidator = Liquidator(tiers, quote.scale, self.params.adl_ranking)
         self._tally = _StepTally()
         self._last_volume_lots = 0
         self._last_ticks = NO_PRICE
@@ -178,8 +154,6 @@ class Perpetual(Venue):
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
         columns = [np.zeros(rows, np.int64) for _ in range(3)]
         self._positions = Positions(ledger.balances, *columns)
-        self._unsafe = np.empty(rows, np.int64)
-        self._ratios = np.empty(rows, np.float64)
 
     def accrue(self, moment: Moment) -> None:
         """Take index, premium and mark of the step; at a stamp longs and shorts settle funding."""
@@ -220,7 +194,7 @@ class Perpetual(Venue):
 
     def _pay_funding(self) -> None:
         terms = self._terms
-        owed_atoms = np.empty(len(self._unsafe), np.int64)
+        owed_atoms = np.empty(len(self._positions.balances), np.int64)
         rate_1e9 = round(self.marking.funding_rate * RATE_SCALE)
         pay_funding(self._positions, terms, rate_1e9, owed_atoms)
         owed_atoms[terms.fund] = 0
@@ -288,61 +262,23 @@ class Perpetual(Venue):
         if self._terms.mark_ticks < 1:
             return
         balances, terms = self._positions.balances, self._terms
-        unsafe = self._find_unsafe()
+        unsafe = self._liquidator.unsafe(self._positions, terms)
         if len(unsafe) or balances[terms.fund, terms.contract]:
             self.batches += 1
-            self._run_waterfall(unsafe)
-            unsafe = self._find_unsafe()
+            self._close(unsafe)
+            unsafe = self._liquidator.unsafe(self._positions, terms)
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
-                self._run_waterfall(debtors)
+                self._close(debtors)
         owes = balances[terms.fund, terms.margin] < 0
         self.shortfalls += bool(owes or balances[terms.fund, terms.contract])
 
-    def _find_unsafe(self) -> NDArray[np.int64]:
-        """Accounts to be liquidated, lowest margin ratio first."""
-        found = find_unsafe(
-            self._positions, self._terms, self._maintenance, self._unsafe, self._ratios
-        )
-        order = np.argsort(self._ratios[:found], kind="stable")
-        return self._unsafe[:found][order]
-
-    def _run_waterfall(self, unsafe: NDArray[np.int64]) -> None:
-        """Run the kernel, ranking longs or shorts whenever it comes to deleverage."""
-        scale = self.instrument.quote.scale
-        takeovers = np.zeros((len(unsafe), 3), np.int64)
-        progress = np.zeros(PLACES, np.int64)
-        progress[HELD_CLAIM] = self._held_claim
-        work = Liquidation(unsafe, self._maintenance, progress, takeovers)
-        desk = self._desk(2 * self.book.count + len(self._unsafe) + 5 * len(unsafe) + 2)
-        queues = {Stop.RANK_LONGS: _NOBODY, Stop.RANK_SHORTS: _NOBODY}
-        while True:
-            stop = run_waterfall(desk, work, queues[Stop.RANK_LONGS], queues[Stop.RANK_SHORTS])
-            if stop == Stop.DONE:
-                break
-            side = 1 if stop == Stop.RANK_LONGS else -1
-            queues[Stop(stop)] = adl_queue(
-                self._positions, self._terms, side, self.params.adl_ranking, (self._tiers, scale)
-            )
-            progress[RANKED_LONGS if side > 0 else RANKED_SHORTS] = 1
-        self._held_claim = int(progress[HELD_CLAIM])
-        self._report(takeovers[: progress[TAKEN]], self._keep(desk))
-
-    def _report(self, takeovers: NDArray[np.int64], fills: Fills) -> None:
-        """Flows at the mark: what was left or owed at takeover, and what ADL cost its winners."""
-        fund, margin = self._terms.fund, self._terms.margin
-        accounts, lots, equity = takeovers[:, 0], takeovers[:, 1], takeovers[:, 2]
+    def _close(self, unsafe: NDArray[np.int64]) -> None:
+        desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
+        takeovers = self._liquidator.run(desk, unsafe)
+        self._flows += liquidation_flows(takeovers, self._keep(desk), self._terms)
         self._tally.liquidations += len(takeovers)
-        self._tally.liquidated_lots += int(np.abs(lots).sum())
-        left, debt = np.maximum(equity, 0), np.maximum(-equity, 0)
-        closed = fills[fills["reason"] == Reason.ADL]
-        value_atoms = self._terms.mark_ticks * self._terms.notional_atoms
-        forgone = closed["side"] * (closed["size_lots"] * value_atoms - closed["quote_atoms"])
-        self._flows += [
-            flows(accounts, fund, margin, left, Reason.LIQUIDATION),
-            flows(fund, accounts, margin, debt, Reason.INSURANCE),
-            flows(closed["maker"], fund, margin, forgone, Reason.ADL),
-        ]
+        self._tally.liquidated_lots += int(np.abs(takeovers[:, 1]).sum())
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Claims and positions of accounts at the mark, in quote units."""
@@ -412,14 +348,3 @@ class _StepTally:
     liquidations: int = 0
     liquidated_lots: int = 0
     adl_lots: int = 0
-
-
-def _tiers_of(params: Perpetual.Params) -> tuple[Tiers, Tiers]:
-    """Maintenance brackets, and initial ones in proportion, held at 100 %."""
-    floors = [tier.floor_quote for tier in params.maintenance_tiers]
-    rates = [tier.maintenance_ppm for tier in params.maintenance_tiers]
-    initial = [min(PPM, -(-rate * params.initial_margin_ppm // rates[0])) for rate in rates]
-    return (
-        bracket_tiers(floors, np.array(rates) / PPM),
-        bracket_tiers(floors, np.array(initial) / PPM),
-    )

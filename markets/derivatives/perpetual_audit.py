@@ -11,8 +11,8 @@ collateral at any mark, and unrealised profits to zero.
 
 from markets.derivatives.positions import Positions, Terms
 from markets.intents import REDUCE_ONLY
+from markets.kernel import kernel
 from markets.spot.book import BookArrays
-from markets.spot.kernel import kernel
 
 FAULTS = (
     "",

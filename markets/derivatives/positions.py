@@ -6,8 +6,8 @@ and q*P*k atoms the other, k = `notional_atoms`. So with the mark a whole number
     equity = m + c*mark*k,    sum over accounts of equity = collateral held,    exactly, always.
 
 `entry_atoms` is the signed cost of c at average cost: wallet = m + entry, profit = equity - wallet.
-Requirements are brackets, notional*rate - deduction, rounded up. Funding owed is rounded up, so
-payers pay and receivers get the atom against them; the dust, never below 0, is the fund's.
+Funding owed is rounded up, so payers pay and receivers get the atom against them; the dust, never
+below 0, is the fund's. The margin a position needs stands in `brackets`.
 A part of an amount is ceil(amount*part/whole) of running totals, so that parts add up exactly.
 The form (contracts, quote balance) is dYdX's; average cost is Binance's and BitMEX's.
 """
@@ -17,9 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.derivatives.margin import Tiers
-from markets.rounding import PPM, ppm_up
-from markets.spot.kernel import kernel
+from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.kernel import kernel
 
 RATE_SCALE = 1_000_000_000
 
@@ -52,39 +51,12 @@ class Positions(NamedTuple):
     open_ask_lots: Integers
 
 
-class Brackets(NamedTuple):
-    """Marginal brackets in whole numbers: notional floors, rates, deductions rounded down."""
-
-    floors_atoms: Integers
-    rates_ppm: Integers
-    deductions_atoms: Integers
-
-
-def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
-    """Brackets of `margin.bracket_tiers` in atoms and ppm; `scale` is atoms in a quote unit."""
-    return Brackets(
-        np.rint(tiers.floors * scale).astype(np.int64),
-        np.rint(tiers.rates * PPM).astype(np.int64),
-        np.floor(tiers.deductions * scale + 1e-6).astype(np.int64),
-    )
-
-
 @kernel(inline="always")
 def share_up(amount_atoms: int, part: int, whole: int) -> int:
     """ceil(amount*part/whole), for part and whole below 2**31 and a result inside int64."""
     quotient = amount_atoms // whole
     rest = amount_atoms - quotient * whole
     return quotient * part - (-(rest * part) // whole)
-
-
-@kernel(inline="always")
-def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
-    """Margin that a notional needs, in atoms, rounded up; a floor belongs to the tier below."""
-    tier = 0
-    last = len(brackets.floors_atoms) - 1
-    while tier < last and notional_atoms > brackets.floors_atoms[tier + 1]:
-        tier += 1
-    return ppm_up(notional_atoms, brackets.rates_ppm[tier]) - brackets.deductions_atoms[tier]
 
 
 @kernel(inline="always")

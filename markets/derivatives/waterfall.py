@@ -9,10 +9,11 @@ is what the fund would own if the rest went at b. Lots go into the book best fir
 at 0 or above: better than b pays the fund, worse draws on it. What the book cannot take at that is
 closed at b against opposite positions in ranking order, whole positions first. The ceilings of
 running totals make parts add up to m exactly; the odd atom is the fund's. Accounts that a close at
-b would leave in debt are passed over (dYdX). Where nobody is left, the fund keeps the position and
-works it off in later steps; with it, or after taking a debt without position, it may owe.
-Order: lowest margin ratio first, then account. Sources: BitMEX, Binance; dYdX v4-chain. Left out:
-part liquidations by tier, backstop pools, ADL at the mark (OKX), socialised loss.
+b would leave in debt are passed over (dYdX). Where nobody is left, the fund keeps the lots with
+their part of m and tries again in each later step; so, or by a debt without position, it may owe.
+Order: lowest margin ratio first, then account; longs and shorts are ranked once a step.
+Sources: BitMEX, Binance; dYdX v4-chain. Left out: part liquidations by tier, backstop pools, ADL at
+the mark (OKX), socialised loss.
 """
 
 from enum import IntEnum
@@ -21,23 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.derivatives.perpetual_matching import (
-    Desk,
-    drop_orders,
-    record_fill,
-    trade_front,
-)
-from markets.derivatives.positions import (
-    Brackets,
-    Integers,
-    equity_atoms,
-    requirement_atoms,
-    share_up,
-    take_lots,
-)
+from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.desk import Desk, drop_orders, record_fill, trade_front
+from markets.derivatives.positions import Integers, equity_atoms, share_up, take_lots
+from markets.kernel import kernel
 from markets.outcomes import Reason
 from markets.spot.book import NO_SLOT, front
-from markets.spot.kernel import kernel
 
 PLACES = 12
 STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)

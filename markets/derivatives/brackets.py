@@ -1,0 +1,66 @@
+"""Margin brackets in whole numbers: what a notional must hold, in atoms.
+
+    requirement = ceil(notional*rate_k) - floor(deduction_k),    notional in (floor_k, floor_{k+1}]
+
+with the deductions of `margin.bracket_tiers`, which make it continuous up to the atom. Initial
+rates stand to the maintenance rates of their brackets as in the lowest one, at most 100 %: a
+position that may be opened is never unsafe at once. Rounding: against the account, by at most two
+atoms.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from markets.derivatives.margin import Tiers, bracket_tiers
+from markets.kernel import kernel
+from markets.params import Params
+from markets.rounding import PPM, ppm_up
+
+
+class MarginTier(Params):
+    """A bracket: what lies above the floor (quote units) is margined at this rate."""
+
+    floor_quote: float = Field(default=0.0, ge=0)
+    maintenance_ppm: int = Field(default=5_000, gt=0, le=PPM)
+
+
+class Brackets(NamedTuple):
+    """Marginal brackets in whole numbers: notional floors, rates, deductions rounded down."""
+
+    floors_atoms: NDArray[np.int64]
+    rates_ppm: NDArray[np.int64]
+    deductions_atoms: NDArray[np.int64]
+
+
+def margin_tiers(tiers: Sequence[MarginTier], initial_ppm: int) -> tuple[Tiers, Tiers]:
+    """Maintenance and initial brackets; `initial_ppm` is the initial rate of the lowest one."""
+    floors = [tier.floor_quote for tier in tiers]
+    rates = [tier.maintenance_ppm for tier in tiers]
+    initial = [min(PPM, -(-rate * initial_ppm // rates[0])) for rate in rates]
+    return (
+        bracket_tiers(floors, np.array(rates) / PPM),
+        bracket_tiers(floors, np.array(initial) / PPM),
+    )
+
+
+def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
+    """Brackets of `margin.bracket_tiers` in atoms and ppm; `scale` is atoms in a quote unit."""
+    return Brackets(
+        np.rint(tiers.floors * scale).astype(np.int64),
+        np.rint(tiers.rates * PPM).astype(np.int64),
+        np.floor(tiers.deductions * scale + 1e-6).astype(np.int64),
+    )
+
+
+@kernel(inline="always")
+def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
+    """Margin that a notional needs, in atoms, rounded up; a floor belongs to the tier below."""
+    tier = 0
+    last = len(brackets.floors_atoms) - 1
+    while tier < last and notional_atoms > brackets.floors_atoms[tier + 1]:
+        tier += 1
+    return ppm_up(notional_atoms, brackets.rates_ppm[tier]) - brackets.deductions_atoms[tier]

@@ -1,0 +1,135 @@
+"""The desk: what every trade of a perpetual touches, and the trade itself.
+
+A trade of q lots at P ticks moves q contracts one way and q*P*k atoms of claims the other, k =
+`notional_atoms`. Fees are rounded up, rebates down, each fill for itself; a forced trade (a
+liquidation) pays no taker fee and earns no rebate, so that the fee account never owes. Reduce-only
+orders are cut to what their account still holds, and go when that is nothing. Meeting one's own
+order cancels the resting one. Open lots by account count what may add to a position: all resting
+orders but the reduce-only ones. Nothing is in escrow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.derivatives.positions import Positions, Terms, take_lots
+from markets.intents import REDUCE_ONLY
+from markets.kernel import kernel
+from markets.outcomes import Reason
+from markets.rounding import ppm_up
+from markets.spot.book import BookArrays, front, order_id, reduce, unlink
+
+_TRADE = int(Reason.TRADE)
+
+
+class Desk(NamedTuple):
+    """All that trading touches. `fills` must have room; `fill_count[0]` says how many are used."""
+
+    book: BookArrays
+    positions: Positions
+    terms: Terms
+    fills: NDArray[np.void]
+    fill_count: NDArray[np.int64]
+
+
+@kernel()
+def _release(desk: Desk, slot: int, lots: int) -> None:
+    order = desk.book.orders[slot]
+    if order.flags & REDUCE_ONLY:
+        return
+    if order.side > 0:
+        desk.positions.open_bid_lots[order.account] -= lots
+    else:
+        desk.positions.open_ask_lots[order.account] -= lots
+
+
+@kernel()
+def drop_order(desk: Desk, slot: int) -> None:
+    """Take a resting order out of the book and off its account's open lots."""
+    order = desk.book.orders[slot]
+    _release(desk, slot, order.remaining_lots)
+    unlink(desk.book, slot)
+
+
+@kernel()
+def drop_orders(desk: Desk, account: int) -> None:
+    """Take all resting orders of an account out of the book."""
+    while desk.book.heads[account] > 0:
+        drop_order(desk, desk.book.heads[account])
+
+
+@kernel()
+def reducible_lots(desk: Desk, account: int, side: int) -> int:
+    """How many lots of `side` would only reduce the account's position."""
+    return max(0, -side * desk.positions.balances[account, desk.terms.contract])
+
+
+@kernel()
+def record_fill(desk: Desk, taker: int, maker: int, terms_of_fill: tuple[int, ...]) -> None:
+    """Append a fill; terms = (maker order, side, price ticks, lots, quote atoms, fees, reason)."""
+    order, side, price_ticks, lots, quote_atoms, taker_fee, maker_fee, reason = terms_of_fill
+    fill = desk.fills[desk.fill_count[0]]
+    desk.fill_count[0] += 1
+    fill.taker = taker
+    fill.maker = maker
+    fill.maker_order = order
+    fill.side = side
+    fill.price_ticks = price_ticks
+    fill.size_lots = lots
+    fill.base_atoms = lots * desk.terms.lot_atoms
+    fill.quote_atoms = quote_atoms
+    fill.taker_fee_atoms = taker_fee
+    fill.maker_fee_atoms = maker_fee
+    fill.reason = reason
+
+
+@kernel()
+def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> int:
+    """Trade up to `lots` with the first order in line; returns lots, 0 where that was dropped.
+
+    A forced trade pays no taker fee and earns its maker no rebate.
+    """
+    book, positions, terms = desk.book, desk.positions, desk.terms
+    slot = front(book, -side)
+    order = book.orders[slot]
+    maker = order.account
+    traded = min(lots, order.remaining_lots)
+    if order.flags & REDUCE_ONLY:
+        traded = min(traded, reducible_lots(desk, maker, -side))
+    if traded == 0 or maker == taker:
+        drop_order(desk, slot)
+        return 0
+    price_ticks = order.price_ticks
+    quote_atoms = traded * price_ticks * terms.notional_atoms
+    taker_fee, maker_fee = 0, ppm_up(quote_atoms, terms.maker_fee_ppm)
+    if reason == _TRADE:
+        taker_fee = ppm_up(quote_atoms, terms.taker_fee_ppm)
+    else:
+        maker_fee = max(0, maker_fee)
+    take_lots(positions, terms, taker, side * traded, side * quote_atoms)
+    take_lots(positions, terms, maker, -side * traded, -side * quote_atoms)
+    positions.balances[taker, terms.margin] -= taker_fee
+    positions.balances[maker, terms.margin] -= maker_fee
+    positions.balances[terms.fees, terms.margin] += taker_fee + maker_fee
+    record_fill(
+        desk,
+        taker,
+        maker,
+        (
+            order_id(book, slot),
+            side,
+            price_ticks,
+            traded,
+            quote_atoms,
+            taker_fee,
+            maker_fee,
+            reason,
+        ),
+    )
+    spent = order.flags & REDUCE_ONLY and reducible_lots(desk, maker, -side) == 0
+    _release(desk, slot, traded)
+    reduce(book, slot, traded)
+    if spent and order.side != 0:
+        unlink(book, slot)
+    return traded
