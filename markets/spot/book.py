@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from markets.spot.kernel import kernel
+from markets.kernel import kernel
 
 NO_PRICE = -1
 NO_SLOT = -1

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from markets.intents import CANCEL
+from markets.kernel import kernel
 from markets.spot.book import SLOT_OF_ID, BookArrays
-from markets.spot.kernel import kernel
 
 FAR, NEAR = 32, 16
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from markets.assets import MAX_ATOMS
 from markets.intents import CANCEL, CANCEL_ALL, IMMEDIATE_OR_CANCEL, MARKET, PLACE, POST_ONLY
+from markets.kernel import kernel
 from markets.outcomes import Code
 from markets.rounding import PPM, ppm_up
 from markets.spot.book import (
@@ -38,7 +39,6 @@ from markets.spot.book import (
     reduce,
     unlink,
 )
-from markets.spot.kernel import kernel
 from markets.spot.lookahead import look_ahead
 
 FILLED_ROWS, HELD_QUOTE_ATOMS, VOLUME_LOTS, LAST_TICKS, TRADES = range(5)
