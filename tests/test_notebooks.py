@@ -1,0 +1,68 @@
+"""Notebooks run from a fresh sweep, and are stored with their outputs."""
+
+import asyncio
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from runner.cli import status
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+SWEEP = """
+scenario = "flash_crash"
+seeds = [1, 2]
+steps = 120
+[set]
+"traders.count" = 200
+"traders.enter_per_hour" = 5.0
+[grid]
+"traders.leverage_mean" = [5, 20]
+withdraw_volatility_per_hour = [0.01, 0.04]
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("notebook")
+    (folder / "sweep.toml").write_text(SWEEP)
+    arguments = [
+        "sweep",
+        str(folder / "sweep.toml"),
+        "--out",
+        str(folder / "out"),
+        "--workers",
+        "0",
+    ]
+    assert status(arguments) == 0
+    return folder / "out"
+
+
+def figures(notebook: nbformat.NotebookNode) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_from_a_fresh_sweep(
+    path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FATHOM_RESULTS", str(results))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.run(client.async_execute())
+    assert figures(notebook) >= 3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_is_stored_with_its_outputs(path: Path) -> None:
+    stored = nbformat.read(path, as_version=4)
+    assert figures(stored) >= 3
+    assert "Error" not in str([cell.get("outputs") for cell in stored.cells])
