@@ -1,25 +1,108 @@
-"""A chain: intents wait in a public queue for the next block, and pay gas to its builder.
+"""A chain: intents wait in a queue for the next block, and pay gas whether they succeed or not.
 
-A block falls due every `block_seconds`; a step in which several fall due has one. Each transaction
-(an intent, or a bundle as a whole) pays `gas_fee` units of `fee_asset` plus its tip, whether it
-succeeds or not; all gas of a block is taken before its first transaction, in order, and who cannot
-pay is dropped.
+Blocks fall due every `block_seconds`, or at random with that mean (a Poisson process); a step may
+hold none, one or many, each of which takes from the queue what fits (see `markets.block`). Gas of
+a transaction burns base fee x gas (see `markets.base_fee`) and pays its tip to the builder; all gas
+of a step's blocks is taken before their first transaction. `gas_fee` is what one swap burns at the
+start, in units of `fee_asset`.
+
+The queue is public: `observe` shows it, and a bundle may name a transaction that waits there, to
+run in the middle of its own rows (a sandwich, or liquidity just in time). Such a bundle is good for
+the next block only; if it fails, what it named runs alone in its place. Intents sent privately go
+to the builder unseen; with `revert_protection` those that fail are left out of the block and pay
+nothing, though the space that was kept for them stays empty.
+Left out: forks, missed slots, competing builders.
 """
+
+import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from markets import params
+from markets.base_fee import BaseFee
+from markets.block import NAMED, TAKEN, WAITS, Bids, admit, names, ordered, row_order
 from markets.domain import Domain
 from markets.errors import ConfigError
-from markets.intents import INTENT
+from markets.gas import GasSchedule
+from markets.intents import INCLUDE, INTENT, PRIVATE, take
 from markets.market import Market
+from markets.mempool import Mempool, Pending
 from markets.outcomes import FLOW, Flows, Reason, flows
-from markets.sequencing import Ordering, first_rows, sequence, transactions
+from markets.sequencing import Ordering, first_rows, sequence
 from markets.venue import Moment
+
+SOON = 1e-9
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class ChainView:
+    """A chain as agents see it.
+
+    `pending` are the rows of the public queue, `transaction` the number of each one's transaction;
+    `next_block_seconds` is NaN where blocks come at random.
+    """
+
+    pending: NDArray[np.void]
+    transaction: NDArray[np.int64]
+    fee_column: int
+    base_fee_atoms: float
+    gas: GasSchedule
+    gas_by_action: NDArray[np.int64]
+    next_block_seconds: float
+
+    def gas_of(self, *actions: int) -> int:
+        """Gas of one transaction with a row for each action."""
+        return self.gas.transaction + int(self.gas_by_action[list(actions)].sum())
+
+    def fee_atoms(self, *actions: int) -> int:
+        """What that transaction burns at the present base fee."""
+        return math.ceil(self.base_fee_atoms * self.gas_of(*actions))
+
+    def block_due(self, moment: Moment) -> bool:
+        """Whether a block is made in this step; always possible where blocks come at random."""
+        return not self.next_block_seconds > moment.seconds + moment.step_seconds + SOON
+
+
+@dataclass
+class _Receipts:
+    """Transactions taken by a block: the batch row that tells how each went, and what it paid.
+
+    What a bundle named has no row of its own: NOWHERE.
+    """
+
+    row: NDArray[np.int64]
+    sender: NDArray[np.int64]
+    burnt_atoms: NDArray[np.int64]
+    tip_atoms: NDArray[np.int64]
+    private: NDArray[np.bool_]
 
 
 class Chain(Domain):
-    """Blocks at a fixed interval, ordered by tip; the builder's account belongs to the chain."""
+    """Blocks, a queue, gas; the builder's account and the one that burns belong to the chain."""
+
+    class Params(params.Params):
+        """Rules of the chain beyond block time and gas price."""
+
+        blocks: Literal["fixed", "poisson"] = "fixed"
+        gas_limit: int = Field(0, ge=0)
+        """Gas that a block holds; 0: no limit, and the base fee stays where it is."""
+        elasticity: float = Field(2.0, ge=1)
+        """Gas limit over the gas at which the base fee stays."""
+        base_fee_change: float = Field(0.125, ge=0, lt=1)
+        """Change of the base fee after an empty block."""
+        least_base_fee: float = Field(0.001, gt=0, le=1)
+        """Floor of the base fee as a part of where it starts."""
+        public_delay_seconds: float = Field(0.0, ge=0)
+        """Time in which everybody sees a transaction before a block can take it."""
+        queue_limit: int = Field(1_000_000, ge=1)
+        revert_protection: bool = True
+        """Whether private transactions that fail are left out of the block for nothing."""
+        gas: GasSchedule = GasSchedule()
 
     bundles = True
 
@@ -30,6 +113,7 @@ class Chain(Domain):
         fee_asset: str,
         gas_fee: float = 0.0,
         ordering: Ordering = Ordering.PRIORITY_FEE,
+        params: Params | None = None,
     ) -> None:
         if not block_seconds > 0:
             raise ConfigError(f"{name}.block_seconds", "must be above 0")
@@ -40,7 +124,12 @@ class Chain(Domain):
         self.fee_asset = fee_asset
         self.gas_fee = gas_fee
         self.ordering = ordering
-        self.pending = np.zeros(0, INTENT)
+        self.params = params or Chain.Params()
+        self.mempool = Mempool(self.params.public_delay_seconds, self.params.queue_limit)
+        self.blocks, self.failed, self.gas_used = 0, 0, 0
+        self._gas = self.params.gas.by_action()
+        self._named: dict[int, NDArray[np.void]] = {}
+        self._receipts: list[_Receipts] = []
         self._flows: list[Flows] = []
 
     def open(self, market: Market) -> None:
@@ -49,47 +138,184 @@ class Chain(Domain):
         if self.fee_asset not in market.ledger.column:
             raise ConfigError(f"{self.name}.fee_asset", f"no asset {self.fee_asset}")
         self._column = market.ledger.column[self.fee_asset]
-        self._gas_atoms = market.ledger.assets[self._column].to_atoms(self.gas_fee)
-        self.builder = int(market.open_accounts(self.name, self.name)[0])
+        scale = market.ledger.assets[self._column].scale
+        rules, start = self.params, self.gas_fee * scale / self.params.gas.one_swap
+        self.base_fee = BaseFee(
+            start,
+            rules.gas_limit,
+            rules.elasticity,
+            rules.base_fee_change,
+            start * rules.least_base_fee,
+        )
+        self.builder, self.burner = market.open_accounts(self.name, self.name, 2).tolist()
+
+    def observe(self, moment: Moment) -> ChainView:
+        """See `Domain.observe`: the public queue, the base fee, the next block."""
+        public = self.mempool.public()
+        following = math.nan
+        if self.params.blocks == "fixed":
+            following = (self._blocks_before(moment.seconds) + 1) * self.block_seconds
+        return ChainView(
+            public.rows,
+            public.number,
+            self._column,
+            self.base_fee.atoms_per_gas,
+            self.params.gas,
+            self._gas,
+            following,
+        )
+
+    def _blocks_before(self, seconds: float) -> int:
+        return math.floor(seconds / self.block_seconds + SOON)
+
+    def block_times(self, moment: Moment, rng: np.random.Generator) -> list[float]:
+        """When blocks are made in the step, in seconds since the start of the run."""
+        end = moment.seconds + moment.step_seconds
+        if self.params.blocks == "fixed":
+            before, after = self._blocks_before(moment.seconds), self._blocks_before(end)
+            return [number * self.block_seconds for number in range(before + 1, after + 1)]
+        count = rng.poisson(moment.step_seconds / self.block_seconds)
+        return sorted((moment.seconds + moment.step_seconds * rng.random(count)).tolist())
 
     def batch(
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
-        """See `Domain.batch`: everything that waits, if a block falls due in this step."""
-        waiting = np.concatenate([self.pending, intents]) if len(self.pending) else intents
-        if not self.block_falls_due(moment):
-            self.pending = waiting
-            return waiting[:0]
-        self.pending = waiting[:0]
-        ordered = sequence(waiting, self.ordering, self._market.latency_seconds, rng)
-        return self._charge_gas(ordered)
+        """See `Domain.batch`: what the blocks of this step take, block after block."""
+        times = self.block_times(moment, rng)
+        self.blocks += len(times)
+        self._named.clear()
+        if times and self._is_free(intents):
+            return sequence(intents, self.ordering, self._market.latency_seconds, rng)
+        if len(intents):
+            self.mempool.add(intents, moment.seconds)
+        taken: list[NDArray[np.void]] = []
+        rows = 0
+        for done, seconds in enumerate(times):
+            if not len(self.mempool):
+                self.base_fee.after_empty(len(times) - done)
+                break
+            taken.append(self._block(seconds, rows, rng))
+            rows += len(taken[-1])
+        if not taken:
+            return intents[:0]
+        return taken[0] if len(taken) == 1 else np.concatenate(taken)
 
-    def block_falls_due(self, moment: Moment) -> bool:
-        """Whether a block is made in the step."""
-        before = np.floor(moment.seconds / self.block_seconds + 1e-9)
-        after = np.floor((moment.seconds + moment.step_seconds) / self.block_seconds + 1e-9)
-        return bool(after > before)
+    def _is_free(self, intents: NDArray[np.void]) -> bool:
+        """Whether nothing waits, nothing costs and nothing is special: no block to be built."""
+        if len(self.mempool) or self.base_fee.atoms_per_gas or self.base_fee.gas_limit:
+            return False
+        if not len(intents):
+            return True
+        special = intents["tip_atoms"].any() or intents["bundle"].any()
+        special = special or ((intents["flags"] & PRIVATE) != 0).any()
+        special = special or (intents["action"] == INCLUDE).any()
+        return not special and not self.params.public_delay_seconds
 
-    def _charge_gas(self, batch: NDArray[np.void]) -> NDArray[np.void]:
-        """Take base fee and tip of each transaction, in order; drop those who cannot pay."""
-        if not len(batch) or not (self._gas_atoms or batch["tip_atoms"].any()):
-            return batch
-        number = transactions(batch)
-        first = first_rows(number)
-        due = self._gas_atoms + np.maximum(batch["tip_atoms"][first], 0)
-        payers = batch["account"][first]
+    def _block(self, seconds: float, row: int, rng: np.random.Generator) -> NDArray[np.void]:
+        """Build one block; its rows stand in the step's batch from `row` on."""
+        arrived = self.mempool.pending.arrival_seconds <= seconds + SOON
+        pending = self.mempool.pending.where(arrived)
+        if not len(pending.rows):
+            self.base_fee.after(0)
+            return pending.rows
+        bids = self._bids(pending)
+        order = ordered(self.ordering, bids, self._market.latency_seconds, rng)
+        state = np.zeros(len(order), np.int64)
+        place = (self._column, self.builder, self.burner)
+        balances, limit = self._market.ledger.balances, self.base_fee.gas_limit
+        used = admit(order, bids, limit, balances, place, state)
+        self.gas_used += used
+        self.base_fee.after(used)
+        self._keep_waiting(arrived, state, np.diff(bids.begins) > 0)
+        return self._assemble(pending, bids, order, state, row)
+
+    def _bids(self, pending: Pending) -> Bids:
+        first = first_rows(pending.number)
+        gas = np.add.reduceat(self._gas[pending.rows["action"]], first)
+        gas += self.params.gas.transaction
+        burnt = np.ceil(self.base_fee.atoms_per_gas * gas).astype(np.int64)
+        tips = np.maximum(pending.rows["tip_atoms"][first], 0)
+        return Bids(pending.rows["account"][first], gas, burnt, tips, *names(pending, first))
+
+    def _keep_waiting(
+        self, arrived: NDArray[np.bool_], state: NDArray[np.int64], names: NDArray[np.bool_]
+    ) -> None:
+        """What the block took or dropped leaves the queue; so does what named a transaction."""
+        whole = self.mempool.pending
+        numbers = whole.number[arrived]
+        transaction = np.cumsum(np.append(0, np.diff(numbers) > 0))
+        waits = ~arrived
+        waits[arrived] = ((state == WAITS) & ~names)[transaction]
+        self.mempool.keep(waits)
+
+    def _assemble(
+        self,
+        pending: Pending,
+        bids: Bids,
+        order: NDArray[np.int64],
+        state: NDArray[np.int64],
+        row: int,
+    ) -> NDArray[np.void]:
+        """The rows in order; notes what to charge back, and what to run alone if a bundle fails."""
+        first = first_rows(pending.number)
+        taken = order[state[order] == TAKEN]
+        places, within = row_order(pending, taken, bids)
+        rows = take(pending.rows, places)
+        begins = np.zeros(len(state), np.int64)
+        begins[within[::-1]] = np.arange(len(within))[::-1] + row
+        for at in taken[np.diff(bids.begins)[taken] > 0].tolist():
+            number, others = -int(pending.number[first[at]]), bids.named
+            others = others[bids.begins[at] : bids.begins[at + 1]]
+            rows["bundle"][within == at] = number
+            self._named[number] = take(pending.rows, row_order(pending, others, _unnamed(bids))[0])
+            begins[others] = NOWHERE
+        paid = np.flatnonzero((state == TAKEN) | (state == NAMED))
+        self._receipts.append(
+            _Receipts(
+                begins[paid],
+                bids.sender[paid],
+                bids.burnt_atoms[paid],
+                bids.tip_atoms[paid],
+                pending.private[first][paid],
+            )
+        )
+        return rows
+
+    def named_in(self, bundle: int) -> NDArray[np.void]:
+        """See `Domain.named_in`."""
+        return self._named.get(bundle, np.zeros(0, INTENT))
+
+    def settle(self, codes: NDArray[np.int64]) -> None:
+        """See `Domain.settle`: pay back what private transactions that failed were charged."""
+        for paid in self._receipts:
+            failed = (codes[paid.row] < 0) & (paid.row != NOWHERE)
+            self.failed += int(np.count_nonzero(failed))
+            back = failed & paid.private & self.params.revert_protection
+            if back.any():
+                self._pay_back(paid, back)
+            kept = ~back
+            for receiver, atoms in (
+                (self.burner, paid.burnt_atoms),
+                (self.builder, paid.tip_atoms),
+            ):
+                gas = flows(paid.sender[kept], receiver, self._column, atoms[kept], Reason.GAS)
+                self._flows.append(gas)
+        self._receipts.clear()
+
+    def _pay_back(self, paid: _Receipts, back: NDArray[np.bool_]) -> None:
         balances = self._market.ledger.balances[:, self._column]
-        paid = np.zeros(len(first), np.bool_)
-        for transaction, (payer, atoms) in enumerate(zip(payers, due, strict=True)):
-            if balances[payer] >= atoms:
-                balances[payer] -= atoms
-                balances[self.builder] += atoms
-                paid[transaction] = True
-        self._flows.append(flows(payers[paid], self.builder, self._column, due[paid], Reason.GAS))
-        return batch[paid[number]]
+        burnt, tips = paid.burnt_atoms[back], paid.tip_atoms[back]
+        np.add.at(balances, paid.sender[back], burnt + tips)
+        balances[self.burner] -= burnt.sum()
+        balances[self.builder] -= tips.sum()
 
     def drain_flows(self) -> Flows:
         """See `Domain.drain_flows`."""
         gas = np.concatenate(self._flows) if self._flows else np.zeros(0, FLOW)
         self._flows.clear()
         return gas
+
+
+def _unnamed(bids: Bids) -> Bids:
+    """The same bids, as if none named another."""
+    return bids._replace(begins=np.zeros_like(bids.begins), named=bids.named[:0])

@@ -6,11 +6,12 @@ exist only where `bundles` says so.
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.intents import INTENT
 from markets.outcomes import FLOW, Flows
 from markets.venue import Moment
 
@@ -28,11 +29,22 @@ class Domain(ABC):
         """Take up accounts of its own, before the first step."""
         self._market = market
 
+    def observe(self, moment: Moment) -> Any:
+        """The domain's state as agents may see it: frozen, valid for this step."""
+        return None
+
     @abstractmethod
     def batch(
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
         """Take new intents in; give out those to be executed now, in their order."""
+
+    def settle(self, codes: NDArray[np.int64]) -> None:  # noqa: B027 - an exchange charges nothing
+        """Take note of how each row of the last batch went."""
+
+    def named_in(self, bundle: int) -> NDArray[np.void]:
+        """Transactions of others that a bundle took along and that run alone if it fails."""
+        return np.zeros(0, INTENT)
 
     def drain_flows(self) -> Flows:
         """Payments to the domain itself (gas) since the last call."""

@@ -136,7 +136,9 @@ def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
     return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
 
 
-def transfer(venue: int, account: Column, receiver: Column, column: Column, atoms: Column) -> Intent:
+def transfer(
+    venue: int, account: Column, receiver: Column, column: Column, atoms: Column
+) -> Intent:
     """Send atoms of the asset in a ledger column to an account of the sender in another domain."""
     return (TRANSFER, venue, account, 0, atoms, 0, receiver, 0, 0, 0, column, 0, 0)
 

@@ -29,7 +29,7 @@ Randomness = Mapping[str, np.random.Generator]
 
 @dataclass(frozen=True)
 class View:
-    """What agents see: the moment, every venue's view by name, and the ledger, read-only.
+    """What agents see: the moment, every venue's and domain's view, and the ledger, read-only.
 
     Valid during the step in which it was made.
     """
@@ -37,6 +37,7 @@ class View:
     moment: Moment
     venues: Mapping[str, Any]
     balances: NDArray[np.int64]
+    domains: Mapping[str, Any]
 
     def __getitem__(self, venue: str) -> Any:
         return self.venues[venue]
@@ -109,7 +110,8 @@ class Market:
     def observe(self, moment: Moment) -> View:
         """Everything that agents may look at in this step."""
         views = {name: venue.observe(moment) for name, venue in self.venues.items()}
-        return View(moment, views, self._balances_view)
+        domains = {name: domain.observe(moment) for name, domain in self.domains.items()}
+        return View(moment, views, self._balances_view, domains)
 
     def execute(self, intents: NDArray[np.void], moment: Moment, randomness: Randomness) -> int:
         """Sequence and execute the step's intents; returns how many were executed."""
@@ -118,14 +120,15 @@ class Market:
         for number, (name, domain) in enumerate(self.domains.items()):
             own = intents if placed is None else take(intents, np.flatnonzero(placed == number))
             batch = domain.batch(own, moment, randomness[name])
-            self._run(batch, moment)
+            domain.settle(self._run(batch, moment, domain))
             executed += len(batch)
         return executed
 
-    def _run(self, batch: NDArray[np.void], moment: Moment) -> None:
-        """Hand runs of rows to their venues; a bundle is a run of its own."""
+    def _run(self, batch: NDArray[np.void], moment: Moment, domain: Domain) -> NDArray[np.int64]:
+        """Hand runs of rows to their venues; a bundle is a run of its own. A code for each row."""
+        codes = np.zeros(len(batch), np.int64)
         if not len(batch):
-            return
+            return codes
         cut = batch["venue"][1:] != batch["venue"][:-1]
         bundled = batch["bundle"] != 0
         if bundled.any():
@@ -136,9 +139,12 @@ class Market:
         for first, last in pairwise(starts):
             rows = batch[first:last]
             if rows["bundle"][0]:
-                self._run_bundle(rows, venues, moment)
+                codes[first:last] = self._run_bundle(rows, venues, moment)
+                if codes[first] < 0:
+                    self._run(domain.named_in(int(rows["bundle"][0])), moment, domain)
             else:
-                venues[rows["venue"][0]].execute(rows, moment)
+                codes[first:last] = venues[rows["venue"][0]].execute(rows, moment)
+        return codes
 
     def _run_bundle(
         self, rows: NDArray[np.void], venues: Sequence[Venue], moment: Moment
@@ -148,7 +154,7 @@ class Market:
         codes = np.full(len(rows), Code.BUNDLE_FAILED, np.int64)
         if not all(venue.atomic for venue in touched):
             return codes
-        accounts = np.concatenate([rows["account"][:1], *(venue.accounts for venue in touched)])
+        accounts = np.concatenate([rows["account"], *(venue.accounts for venue in touched)])
         balances = self.ledger.balances[accounts]
         states = [venue.snapshot() for venue in touched]
         for row in range(len(rows)):

@@ -26,9 +26,13 @@ class Ordering(StrEnum):
 
 
 def transactions(intents: NDArray[np.void]) -> NDArray[np.int64]:
-    """Number the transactions: an intent each, or neighbours of one account and one bundle."""
+    """Number the transactions: an intent each, or neighbours of one account and one bundle.
+
+    Bundles below zero are a chain's own numbers, unique, and may tie rows of several accounts.
+    """
     account, bundle = intents["account"], intents["bundle"]
-    same = (account[1:] == account[:-1]) & (bundle[1:] == bundle[:-1]) & (bundle[1:] != 0)
+    same = (account[1:] == account[:-1]) & (bundle[1:] != 0) | (bundle[1:] < 0)
+    same &= bundle[1:] == bundle[:-1]
     return np.concatenate(([0], np.cumsum(~same))).astype(np.int64)[: len(intents)]
 
 

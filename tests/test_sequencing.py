@@ -63,9 +63,9 @@ def moment(seconds: float, step_seconds: float) -> Moment:
 
 def test_blocks_fall_due() -> None:
     chain = Chain("chain", block_seconds=12, fee_asset="ETH")
-    due = [chain.block_falls_due(moment(at, 4)) for at in (0, 4, 8, 12, 16, 20)]
-    assert due == [False, False, True] * 2
-    assert chain.block_falls_due(moment(3, 60))
+    due = [chain.block_times(moment(at, 4), rng()) for at in (0, 4, 8, 12, 16, 20)]
+    assert due == [[], [], [12], [], [], [24]]
+    assert chain.block_times(moment(3, 60), rng()) == [12, 24, 36, 48, 60]
 
 
 @pytest.mark.parametrize(("field", "value"), [("block_seconds", 0), ("gas_fee", -1)])

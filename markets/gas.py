@@ -1,0 +1,47 @@
+"""Gas: what each kind of operation costs on a chain, in units of gas.
+
+A transaction pays a fixed part and a part for each of its rows. The defaults are round figures of
+Ethereum's order of magnitude: 21,000 for the transaction itself, about 100,000 for a swap in a pool
+and more for a change of liquidity, which writes more storage. Actions without an entry pay `other`.
+A row that names another's transaction costs nothing itself.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from markets import params
+from markets.intents import (
+    ADD_LIQUIDITY,
+    INCLUDE,
+    REMOVE_LIQUIDITY,
+    SWAP_EXACT_IN,
+    SWAP_EXACT_OUT,
+    TRANSFER,
+)
+
+ACTIONS = 64
+
+
+class GasSchedule(params.Params):
+    """Units of gas by kind of operation."""
+
+    transaction: int = Field(21_000, ge=1)
+    swap: int = Field(100_000, ge=0)
+    add_liquidity: int = Field(160_000, ge=0)
+    remove_liquidity: int = Field(140_000, ge=0)
+    transfer: int = Field(45_000, ge=0)
+    other: int = Field(80_000, ge=0)
+
+    def by_action(self) -> NDArray[np.int64]:
+        """Gas of a row, to be looked up by its action."""
+        table = np.full(ACTIONS, self.other, np.int64)
+        table[[SWAP_EXACT_IN, SWAP_EXACT_OUT]] = self.swap
+        table[ADD_LIQUIDITY], table[REMOVE_LIQUIDITY] = self.add_liquidity, self.remove_liquidity
+        table[TRANSFER], table[INCLUDE] = self.transfer, 0
+        return table
+
+    @property
+    def one_swap(self) -> int:
+        """Gas of a transaction that is a single swap."""
+        return self.transaction + self.swap
