@@ -9,6 +9,7 @@ the same file system and the same code; a worker with other code refuses.
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +26,25 @@ ENVIRONMENT = {
 }
 OBJECT_STORE_BYTES = 128 * 2**20
 START_SECONDS = 6.0
+CONNECT_SECONDS = 5.0
 
 
 def break_even_seconds(workers: int) -> float:
     """Work below which a sweep ends sooner in one process: T = START + T / workers."""
     return START_SECONDS / (1.0 - 1.0 / workers) if workers > 1 else float("inf")
+
+
+def require_reachable(address: str) -> None:
+    """Raise ConfigError unless something listens there: Ray itself would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or "/" in host:
+        raise ConfigError("address", f"must be host:port or auto, got {address!r}")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError("address", f"nobody answers at {address}: {error}") from None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from runner.console import console, figure_text, say
 from runner.design import Plan
 from runner.results import load
 
+Cells = dict[str, list[str]]
+"""The texts of a table, column by column."""
+
 SHOWN_METRICS = 5
 SHOWN_POINTS = 40
 SHOWN_FAILURES = 5
@@ -83,6 +86,7 @@ def summarise(runs: pd.DataFrame, parameters: list[str], metrics: list[str]) -> 
     """Mean and standard error of the metrics at each point."""
     rows = runs.rename(columns={f"p_{name}": name for name in parameters})
     rows = rows.rename(columns={f"m_{name}": name for name in metrics})
+    rows["scenario"] = [Path(name).stem for name in rows["scenario"]]
     keys = parameters or ["scenario"]
     groups = rows.groupby(keys, observed=True, sort=True, dropna=False)
     points = groups.size().rename("runs").reset_index()
@@ -111,22 +115,43 @@ def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path
 
 
 def _print(plan: Plan, summary: Summary) -> None:
+    """The points, in as many tables as the screen is too narrow for one."""
     from rich.table import Table
 
     shown = summary.points.head(SHOWN_POINTS)
-    table = Table(title=f"{plan.name}: mean and standard error over seeds")
-    columns = {name: [_cell(value) for value in shown[name]] for name in summary.parameters}
-    columns["runs"] = [str(count) for count in shown["runs"]]
-    for name in summary.metrics:
-        pairs = zip(shown[name], shown[f"{name} error"], strict=True)
-        columns[name] = [_with_error(mean, error) for mean, error in pairs]
-    for name, cells in columns.items():
-        table.add_column(heading(name), justify="right", min_width=max(map(len, cells)))
-    for row in zip(*columns.values(), strict=True):
-        table.add_row(*row)
-    console().print(table)
+    keys = {name: [_cell(value) for value in shown[name]] for name in summary.parameters}
+    keys["runs"] = [str(count) for count in shown["runs"]]
+    metrics = {name: _with_errors(shown[name], shown[f"{name} error"]) for name in summary.metrics}
+    screen = console()
+    for group in _groups(keys, metrics, screen.width):
+        columns = keys | {name: metrics[name] for name in group}
+        table = Table(title=f"{plan.name}: mean and standard error over seeds")
+        for name, cells in columns.items():
+            table.add_column(heading(name), justify="right", min_width=max(map(len, cells)))
+        for row in zip(*columns.values(), strict=True):
+            table.add_row(*row)
+        screen.print(table)
     if len(summary.points) > SHOWN_POINTS:
         say(f"and {len(summary.points) - SHOWN_POINTS} more points")
+
+
+def _groups(keys: Cells, metrics: Cells, width: int) -> list[list[str]]:
+    """The metrics, as many to a table as fit beside the keys."""
+    taken = 1 + sum(_width(name, cells) for name, cells in keys.items())
+    groups: list[list[str]] = [[]]
+    free = width - taken
+    for name, cells in metrics.items():
+        if groups[-1] and free < _width(name, cells):
+            groups.append([])
+            free = width - taken
+        groups[-1].append(name)
+        free -= _width(name, cells)
+    return groups
+
+
+def _width(name: str, cells: list[str]) -> int:
+    """Of a column with its margins and one rule."""
+    return 3 + max(map(len, [*heading(name).split("\n"), *cells]))
 
 
 def heading(name: str) -> str:
@@ -143,5 +168,8 @@ def _cell(value: object) -> str:
     return figure_text(value) if isinstance(value, float) else str(value)
 
 
-def _with_error(mean: float, error: float) -> str:
-    return figure_text(mean) + ("" if np.isnan(error) else f" ± {figure_text(error, 2)}")
+def _with_errors(means: pd.Series, errors: pd.Series) -> list[str]:
+    return [
+        figure_text(mean) + ("" if np.isnan(error) else f" ± {figure_text(error, 2)}")
+        for mean, error in zip(means, errors, strict=True)
+    ]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from markets.errors import ConfigError
 from runner import store
-from runner.cluster import break_even_seconds, session
+from runner.cluster import break_even_seconds, require_reachable, session
 from runner.console import say
 from runner.design import Plan, read_sweep
 from runner.dispatch import Dispatcher
@@ -51,6 +51,8 @@ def run_sweep(file: Path, out: Path | None, options: Options) -> int:
     """Do what is left of a sweep; 0, or 1 if any of its runs has failed."""
     if options.address is not None and options.workers is not None:
         raise ConfigError("address", "cannot be combined with --workers")
+    if options.address is not None:
+        require_reachable(options.address)
     plan = read_sweep(file)
     folder = (out or Path("results") / plan.name).resolve()
     if options.dry_run:

@@ -15,7 +15,7 @@ from ray import exceptions as ray_exceptions
 
 import runner
 from experiments.tables import TABLES
-from runner import cli, cluster, store, sweep
+from runner import cli, cluster, console, store, sweep
 from runner.cluster import Crew, break_even_seconds
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
@@ -67,6 +67,17 @@ def test_a_sweep_ends_in_tables_a_summary_and_a_figure(capsys):
     assert len(runner.load("out").runs) == 6
     assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
     assert not list(Path("out").rglob("*.tmp"))
+
+
+def test_a_narrow_screen_gets_several_tables_and_loses_no_figure(capsys, monkeypatch):
+    shown = ["desk.mid_low", "desk.mid_high", "desk.volume", "buyer.profit"]
+    file = study(f"show = {shown}\n{GRID}")
+    monkeypatch.setattr(console, "PLAIN_WIDTH", 50)
+    cli.status(["sweep", file, "--workers", "0", "--out", "out"])
+    lines = [line for line in capsys.readouterr().err.splitlines() if line[:1] in "┏┃┡│└"]
+    assert max(map(len, lines)) <= 50
+    assert sum(line.count("±") for line in lines) == 2 * len(shown)
+    assert "…" not in "".join(lines)
 
 
 def test_resume_does_nothing_twice(capsys):
@@ -222,7 +233,6 @@ def test_a_driver_that_is_killed_loses_nothing_finished_and_doubles_nothing():
     assert sum(part.num_rows for part in raw) == 12
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
