@@ -12,7 +12,7 @@ from pydantic import Field
 from agents.trader import NOTHING, Cohort
 from markets.intents import BUY, SELL, Intent, market_order, swap_exact_in
 from markets.market import Market, View
-from markets.pools.constant_product_pool import PoolView
+from markets.pools.pool import PoolView
 
 
 class NoiseTakers(Cohort):

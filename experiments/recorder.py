@@ -117,16 +117,13 @@ class Recorder:
 
     def _venue_fills(self, number: int) -> dict[str, NDArray[Any]]:
         venue = self._venues[number]
-        base, quote = venue.columns()[:2]
         chunks = self._fills[number]
         fills = np.concatenate([fills for _, fills in chunks]) if chunks else np.zeros(0, FILL)
         ledger = self._market.ledger
         owners = np.array(ledger.owner_names, dtype=object)
-        size = base.to_units(fills["base_atoms"])
-        notional = quote.to_units(fills["quote_atoms"])
-        fee_scale = np.where(
-            (fills["side"] < 0) & (fills["size_lots"] == 0), base.scale, quote.scale
-        )
+        base_scale, quote_scale, fee_scale = venue.fill_scales(fills)
+        size = fills["base_atoms"] / base_scale
+        notional = fills["quote_atoms"] / quote_scale
         return {
             "step": np.repeat(
                 np.array([step for step, _ in chunks], np.int32), [len(f) for _, f in chunks]
@@ -140,7 +137,7 @@ class Recorder:
             "price": np.divide(notional, size, out=np.full(len(fills), np.nan), where=size != 0),
             "size": size,
             "taker_fee": fills["taker_fee_atoms"] / fee_scale,
-            "maker_fee": quote.to_units(fills["maker_fee_atoms"]),
+            "maker_fee": fills["maker_fee_atoms"] / quote_scale,
             "reason": _REASONS[fills["reason"]],
         }
 

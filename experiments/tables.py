@@ -78,7 +78,7 @@ FILLS = Table(
         Column("side", "int32", "1", "1 the taker bought, -1 sold"),
         Column("price", "float64", "quote/base", "price without fees"),
         Column("size", "float64", "base", "base exchanged"),
-        Column("taker_fee", "float64", "quote", "paid by the taker (pools: in the input asset)"),
+        Column("taker_fee", "float64", "quote", "paid by the taker (pools: in its asset)"),
         Column("maker_fee", "float64", "quote", "paid by the maker, below 0 a rebate"),
         Column("reason", "string", "", "trade, liquidation or adl"),
     ),

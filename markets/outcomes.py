@@ -66,8 +66,9 @@ FILL = np.dtype(
     ]
 )
 """Accounts, the taker's side, base and quote exchanged before fees. Order books: fees in quote
-atoms, rebates below 0. Pools: `maker` is the pool, `price_ticks`, `size_lots` and `maker_order`
-are 0, and the taker's fee is part of the input."""
+atoms, rebates below 0. Pools: `maker` is the pool, `price_ticks` and `size_lots` are 0,
+`maker_order` is 8 x coin paid + coin received (BUY 8, SELL 1), base is the coin of lower index, and
+the taker's fee is in the coin paid, or in the coin received where the venue takes it there."""
 
 FLOW = np.dtype(
     [

@@ -116,6 +116,11 @@ class Venue(ABC):
         self._fills.clear()
         self._flows.clear()
 
+    def fill_scales(self, fills: Fills) -> tuple[Any, Any, Any]:
+        """Atoms in a unit of each fill's base, quote and taker fee."""
+        base, quote = self.columns()[:2]
+        return base.scale, quote.scale, quote.scale
+
     def drain_fills(self) -> Fills:
         """The fills since the last call."""
         fills = np.concatenate(self._fills) if self._fills else np.zeros(0, FILL)
