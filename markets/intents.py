@@ -14,7 +14,7 @@ it. The last three columns are named for orders; pools read the same columns by 
 `POOL_INTENT`, a view of the same memory.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,9 @@ SELL = -1
 PLACE, CANCEL, CANCEL_ALL = 1, 2, 3
 SWAP_EXACT_IN, SWAP_EXACT_OUT, ADD_LIQUIDITY, REMOVE_LIQUIDITY = 4, 5, 6, 7
 DEPOSIT, WITHDRAW = 8, 9
+ADD_RANGE, REMOVE_RANGE, COLLECT = 10, 11, 12
+ADD_COINS, REMOVE_COINS, ADD_COIN, REMOVE_COIN = 13, 14, 15, 16
+BID, SET_FEE = 17, 18
 TRANSFER, INCLUDE = 20, 21
 
 GOOD_TILL_CANCEL = 0
@@ -34,6 +37,7 @@ POST_ONLY = 2
 MARKET = 4
 REDUCE_ONLY = 8
 PRIVATE = 16
+TICK_LIMIT = 32
 
 FIELDS = (
     "action",
@@ -54,6 +58,10 @@ POOL_FIELDS = (*FIELDS[:10], "first", "second", "deadline_step")
 INTENT = np.dtype([(field, np.int64) for field in FIELDS])
 POOL_INTENT = np.dtype([(field, np.int64) for field in POOL_FIELDS])
 """`first` and `second`: the coins paid and received, or the lower and upper tick of a range."""
+
+COINS = 8
+FLAG_BITS = 8
+"""Flags lie below this bit; above it, where coins are counted, is the amount of the eighth."""
 
 _ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
 
@@ -134,6 +142,114 @@ def deposit(venue: int, account: Column, collateral_atoms: Column) -> Intent:
 def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
     """Turn free margin back into collateral."""
     return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
+
+
+def swap_coins(
+    venue: int,
+    account: Column,
+    paid: Column,
+    received: Column,
+    input_atoms: Column,
+    minimum_output_atoms: Column = 0,
+) -> Intent:
+    """Pay exactly `input_atoms` of one coin of a pool for another, both by index."""
+    amounts = (input_atoms, minimum_output_atoms)
+    return (SWAP_EXACT_IN, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received, 0)
+
+
+def swap_coins_exact_out(
+    venue: int,
+    account: Column,
+    paid: Column,
+    received: Column,
+    output_atoms: Column,
+    maximum_input_atoms: Column,
+) -> Intent:
+    """Receive exactly `output_atoms` of one coin of a pool for another, both by index."""
+    amounts = (output_atoms, maximum_input_atoms)
+    return (SWAP_EXACT_OUT, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received, 0)
+
+
+def until_tick(swap: Intent, limit_tick: Column) -> Intent:
+    """The swap of a two-coin pool, filled only as far as the price of a tick."""
+    flags = swap[_FLAGS] | TICK_LIMIT
+    return (*swap[:_FLAGS], flags, *swap[_BUNDLE : _TIP + 1], limit_tick, 0, 0)
+
+
+def add_range(
+    venue: int,
+    account: Column,
+    lower_tick: Column,
+    upper_tick: Column,
+    maximum_base_atoms: Column,
+    maximum_quote_atoms: Column,
+) -> Intent:
+    """Add the most liquidity that both maxima pay for to the account's position over a range."""
+    amounts = (maximum_base_atoms, maximum_quote_atoms)
+    return (ADD_RANGE, venue, account, 0, *amounts, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+
+
+def remove_range(
+    venue: int, account: Column, lower_tick: Column, upper_tick: Column, liquidity: Column
+) -> Intent:
+    """Take liquidity out of the account's position; fees stay owed until collected."""
+    return (REMOVE_RANGE, venue, account, 0, liquidity, 0, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+
+
+def collect(venue: int, account: Column, lower_tick: Column, upper_tick: Column) -> Intent:
+    """Pay out the fees that the account's position over a range has earned."""
+    return (COLLECT, venue, account, 0, 0, 0, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+
+
+def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
+    """Amounts of up to eight coins: in the seven free columns, the last above the flags."""
+    amounts = (*amounts_atoms, *[0] * (COINS - len(amounts_atoms)))
+    flags = amounts[7] << FLAG_BITS
+    return (action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
+
+
+def add_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
+    """Deposit exactly these amounts, coin by coin in the pool's order, for shares."""
+    return _by_coin(ADD_COINS, venue, account, amounts_atoms)
+
+
+def remove_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
+    """Withdraw exactly these amounts, coin by coin in the pool's order, for shares."""
+    return _by_coin(REMOVE_COINS, venue, account, amounts_atoms)
+
+
+def add_coin(
+    venue: int,
+    account: Column,
+    coin: Column,
+    input_atoms: Column,
+    minimum_shares_atoms: Column = 0,
+) -> Intent:
+    """Deposit exactly `input_atoms` of one coin for shares."""
+    amounts = (input_atoms, minimum_shares_atoms)
+    return (ADD_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin, 0, 0)
+
+
+def remove_coin(
+    venue: int,
+    account: Column,
+    coin: Column,
+    shares_atoms: Column,
+    minimum_output_atoms: Column = 0,
+) -> Intent:
+    """Give shares back for one coin."""
+    amounts = (shares_atoms, minimum_output_atoms)
+    return (REMOVE_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin, 0, 0)
+
+
+def bid(venue: int, account: Column, rent_atoms: Column, deposit_atoms: Column) -> Intent:
+    """Offer a rent, in pool shares a block out of a deposit, for the right to manage a pool."""
+    return (BID, venue, account, 0, rent_atoms, deposit_atoms, *_REST)
+
+
+def set_fee(venue: int, account: Column, fee_ppm: Column) -> Intent:
+    """The manager of a pool names its fee."""
+    return (SET_FEE, venue, account, 0, fee_ppm, 0, *_REST)
 
 
 def transfer(
