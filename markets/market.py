@@ -151,9 +151,10 @@ class Market:
     ) -> NDArray[np.int64]:
         """All rows or none, within one domain."""
         touched = [venues[index] for index in dict.fromkeys(rows["venue"].tolist())]
-        codes = np.full(len(rows), Code.BUNDLE_FAILED, np.int64)
+        failed = np.full(len(rows), Code.BUNDLE_FAILED, np.int64)
         if not all(venue.atomic for venue in touched):
-            return codes
+            return failed
+        codes = failed.copy()
         accounts = np.concatenate([rows["account"], *(venue.accounts for venue in touched)])
         balances = self.ledger.balances[accounts]
         states = [venue.snapshot() for venue in touched]
@@ -163,7 +164,7 @@ class Market:
                 self.ledger.balances[accounts] = balances
                 for venue, state in zip(touched, states, strict=True):
                     venue.restore(state)
-                return codes
+                return failed
             codes[row] = code[0]
         return codes
 
