@@ -20,6 +20,7 @@ from markets.errors import ConfigError
 TIMES = ("time", "timestamp", "datetime", "date", "unix", "seconds", "open_time", "block_timestamp")
 PRICES = ("price", "close", "mid", "last", "mark_price", "index_price")
 BARS = ("open", "high", "low", "close")
+SHOWN_COLUMNS = 8
 UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0.0, 1.0))
 
 
@@ -31,8 +32,9 @@ def read_history(path: Path) -> History:
     names = {str(name).strip().lower(): name for name in frame.columns}
     time = _named(names, TIMES, "time")
     seconds = _seconds(frame[time])
-    _require(seconds, np.isfinite(seconds), f"{time} is no time")
-    _require(seconds, np.append(True, np.diff(seconds) > 0), f"{time} must rise from row to row")
+    _require(frame[time], np.isfinite(seconds), "is no time")
+    rises = np.append(True, np.diff(seconds) > 0)
+    _require(frame[time], rises, "must rise from row to row; sort the file by time")
     if all(name in names for name in BARS):
         return History.from_bars(seconds, [_prices(frame, names[name]) for name in BARS])
     return History(seconds, _prices(frame, _named(names, PRICES, "price")))
@@ -55,7 +57,7 @@ def _named(names: Mapping[str, Any], known: tuple[str, ...], what: str) -> Any:
     for name in known:
         if name in names:
             return names[name]
-    have = ", ".join(names)
+    have = ", ".join(list(names)[:SHOWN_COLUMNS]) + (", ..." if len(names) > SHOWN_COLUMNS else "")
     raise ConfigError("path", f"no {what} column; expected one of {', '.join(known)}; has {have}")
 
 
@@ -72,11 +74,11 @@ def _seconds(column: pd.Series) -> NDArray[np.float64]:
 
 def _prices(frame: pd.DataFrame, name: Any) -> NDArray[np.float64]:
     numbers = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    _require(numbers, np.isfinite(numbers) & (numbers > 0), f"{name} must be a number above 0")
+    _require(frame[name], np.isfinite(numbers) & (numbers > 0), "must be a number above 0")
     return numbers
 
 
-def _require(values: NDArray[np.float64], good: NDArray[np.bool_], rule: str) -> None:
+def _require(column: pd.Series, good: NDArray[np.bool_], rule: str) -> None:
     if not good.all():
         row = int(np.flatnonzero(~good)[0])
-        raise ConfigError("path", f"{rule}: row {row + 1} has {values[row]:.10g}")
+        raise ConfigError("path", f"{column.name} {rule}: row {row + 1} has {column.iloc[row]}")

@@ -119,9 +119,16 @@ def scenario_name(name: str) -> str:
     return str(Path(name).resolve()) if name.endswith(".py") else name
 
 
-@functools.lru_cache(maxsize=64)
 def load_scenario(name: str) -> ScenarioModule:
-    """The scenario; a file that cannot be imported is a ConfigError, not a traceback."""
+    """The scenario, imported once in a process, or again when its file has changed.
+
+    A file that cannot be imported is a ConfigError, not a traceback.
+    """
+    return _load_scenario(scenario_name(name), _changed(name) if name.endswith(".py") else 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _load_scenario(name: str, changed: int) -> ScenarioModule:
     try:
         return find_scenario(name)
     except FathomError:
@@ -131,10 +138,22 @@ def load_scenario(name: str) -> ScenarioModule:
         raise ConfigError("scenario", f"{name} cannot be imported: {reason}") from error
 
 
-@functools.lru_cache(maxsize=8)
 def load_history(path: Path) -> History:
-    """The price history, read once in a process."""
+    """The price history, read once in a process, or again when the file has changed."""
+    return _load_history(path.resolve(), _changed(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _load_history(path: Path, changed: int) -> History:
     return read_history(path)
+
+
+def _changed(path: str | Path) -> int:
+    """When a file was changed last; 0 if there is none, which its reader will say better."""
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def value_at(values: Mapping[str, Any], path: str) -> Any:
@@ -149,8 +168,12 @@ def _scenario_identity(name: str) -> list[str]:
     return [Path(name).stem, _file_hash(name)] if name.endswith(".py") else [name]
 
 
-@functools.lru_cache(maxsize=64)
 def _file_hash(path: str) -> str:
+    return _hash_of_file(path, _changed(path))
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_of_file(path: str, changed: int) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 

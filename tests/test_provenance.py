@@ -101,3 +101,15 @@ def test_a_scenario_that_cannot_be_built_is_a_setting_not_a_crash(tmp_path):
     file.write_text(TINY.read_text().replace("    process = ", "    1 / 0\n    process = "))
     with pytest.raises(ConfigError, match=r"scenario: market cannot be built: ZeroDivisionError"):
         run_id(scenario=file)
+
+
+def test_a_file_that_changes_under_our_feet_is_read_again(tmp_path):
+    file, history = tmp_path / "market.py", tmp_path / "prices.csv"
+    ids = []
+    for steps, last in ((30, 6000), (40, 6000), (40, 9000)):
+        file.write_text(TINY.read_text().replace("steps=20", f"steps={steps}"))
+        history.write_text(f"time,price\n0,1\n{last},2\n")
+        spec = plan_run(Request(str(file), {}, None, history))
+        assert spec.steps == steps
+        ids.append(spec.run_id)
+    assert len(set(ids)) == 3
