@@ -71,10 +71,18 @@ class Duel:
         codes = venue.execute(self.resolved(rows), bench.moment)
         assert [Code(code) for code in codes] == [self.replay(row) for row in rows]
         self.compare()
+        before = self.fund_equity()
         bench.liquidate()
         model.liquidate()
         self.compare()
-        self.tally()
+        self.tally(self.fund_equity() - before)
+
+    def fund_equity(self):
+        """At the mark, in atoms."""
+        venue = self.bench.venue
+        return self.bench.claim(venue._terms.fund) + self.model.value(
+            self.bench.lots(venue._terms.fund), venue._terms.mark_ticks
+        )
 
     def resolved(self, rows):
         """Intents with the real ids of the orders that cancels mean."""
@@ -109,22 +117,33 @@ class Duel:
             have = [int(x) for x in self.bench.balances[row, [terms.quote, terms.contract]]]
             have += [int(self.bench.balances[row, terms.margin]), int(positions.entry_atoms[row])]
             assert have == [account.collateral, account.contracts, account.claim, account.cost]
+        values = [model.equity(row) for row in model.accounts]
+        assert sum(values) == self.bench.balances[terms.vault, terms.quote]
         for user in self.bench.users:
             _, rows = venue.book.own_orders(user)
             own = [o for o in reversed(model.orders) if o.account == user]
             got = zip(rows["side"], rows["price_ticks"], rows["remaining_lots"], strict=True)
             assert [tuple(map(int, r)) for r in got] == [(o.side, o.price, o.lots) for o in own]
 
-    def tally(self):
-        """The fills are the model's, and the book is sound."""
-        fills = self.bench.venue.drain_fills()
+    def tally(self, fund_change):
+        """The fills are the model's, the book is sound, flows explain the fund to the atom."""
+        venue = self.bench.venue
+        fills, flows = venue.drain_fills(), venue.drain_flows()
         names = ["taker", "maker", "side", "price_ticks", "size_lots", "quote_atoms"]
         names += ["taker_fee_atoms", "maker_fee_atoms", "reason"]
         assert [tuple(map(int, fill)) for fill in fills[names]] == self.model.fills
         self.model.fills.clear()
-        assert not list(faults(self.bench.venue.book))
+        assert not list(faults(venue.book))
+        forced = fills[fills["reason"] == Reason.LIQUIDATION]
+        at_mark = self.model.value(forced["size_lots"], venue._terms.mark_ticks)
+        explained = (forced["side"] * (at_mark - forced["quote_atoms"])).sum()
+        for reason in (Reason.LIQUIDATION, Reason.INSURANCE, Reason.ADL):
+            rows = flows[flows["reason"] == reason]
+            received = rows["receiver"] == venue._terms.fund
+            explained += np.where(received, rows["atoms"], -rows["atoms"]).sum()
+        assert fund_change == explained
         self.adl += int((fills["reason"] == Reason.ADL).sum())
-        self.liquidations += self.bench.venue.measure(self.bench.moment)["liquidations"]
+        self.liquidations += venue.measure(self.bench.moment)["liquidations"]
 
 
 def random_rows(rng, users, count, mark):
