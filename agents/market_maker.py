@@ -59,7 +59,7 @@ class MarketMaker(Trader):
         horizon_seconds: float = Field(60.0, gt=0)
         volatility_half_life_seconds: float = Field(300.0, gt=0)
         initial_volatility_per_hour: float = Field(0.006, ge=0)
-        withdraw_volatility_per_hour: float = Field(0.04, gt=0)
+        withdraw_volatility_per_hour: float = Field(0.03, gt=0)
         return_fraction: float = Field(0.8, gt=0, le=1)
         """It quotes again when the estimate is below this part of the threshold."""
 

@@ -13,10 +13,10 @@ Left out: packing better than greedy, gas refunds.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.intents import INCLUDE
+from markets.kernel import njit
 from markets.ledger import Matrix
 from markets.mempool import Pending
 from markets.sequencing import Ordering, account_keys, first_rows

@@ -15,11 +15,11 @@ is the issuer of what comes from outside. Accounts are never closed and rows nev
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.assets import MAX_ATOMS, Asset
 from markets.errors import BrokenInvariant, ConfigError
+from markets.kernel import njit
 
 ISSUER = 0
 OUTSIDE = "outside"

@@ -10,7 +10,7 @@ is the venue's business, always in its own favour: fees up, payouts down.
 
 import math
 
-from numba import njit
+from markets.kernel import njit
 
 PPM = 1_000_000
 SLACK = 2.0**-49

@@ -1,42 +1,49 @@
-"""Compiled kernels are kept by the state of the sources."""
+"""Compiled kernels are kept by the state of all sources that they depend on."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from markets import kernel_cache
+from markets import kernel
+from markets.spot import matching
 
-SHOW = "import markets; from numba import config; print(config.CACHE_DIR)"
-
-
-def folder(**environment: str) -> Path:
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(done.stdout.strip())
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_numba_uses_a_folder_named_after_the_sources(tmp_path: Path) -> None:
-    name = f"kernels-{kernel_cache.sources_hash()}"
-    assert folder(NUMBA_CACHE_DIR=str(tmp_path)) == tmp_path / name
-    assert folder(NUMBA_CACHE_DIR=str(tmp_path / "kernels-000000000000")) == tmp_path / name
+def test_a_kernel_depends_on_what_it_imports_however_far() -> None:
+    names = {path.relative_to(ROOT).as_posix() for path in kernel.sources(Path(matching.__file__))}
+    assert {"markets/spot/matching.py", "markets/spot/book.py", "markets/intents.py"} <= names
+    assert not any(name.startswith(("agents", "runner", "markets/pools")) for name in names)
 
 
-def test_any_change_of_a_source_changes_the_hash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for package in kernel_cache.PACKAGES:
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "one.py").write_text("x = 1\n")
-    monkeypatch.setattr(kernel_cache, "__file__", str(tmp_path / "markets" / "kernel_cache.py"))
-    before = kernel_cache.sources_hash()
-    assert kernel_cache.sources_hash() == before
-    (tmp_path / "agents" / "one.py").write_text("x = 2\n")
-    assert kernel_cache.sources_hash() != before
+def test_compiled_code_lies_in_the_folder_of_its_state() -> None:
+    folder = kernel.cache_folder(Path(matching.__file__))
+    assert Path(matching.execute_batch.stats.cache_path).is_relative_to(folder)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(kernel, "ROOT", tmp_path)
+    package = tmp_path / "markets"
+    package.mkdir()
+    (package / "leaf.py").write_text("LIMIT = 1\n")
+    (package / "branch.py").write_text("from markets.leaf import (\n    LIMIT,\n)\n")
+    (package / "root.py").write_text("from markets import (\n    branch,\n)\nimport math\n")
+    (package / "other.py").write_text("x = 1\n")
+    return package
+
+
+def state(path: Path) -> str:
+    kernel._read.cache_clear()
+    kernel._state.cache_clear()
+    return kernel._state(path)
+
+
+def test_a_change_far_away_is_seen_and_an_unrelated_one_is_not(tree: Path) -> None:
+    before = state(tree / "root.py")
+    (tree / "other.py").write_text("x = 2\n")
+    assert state(tree / "root.py") == before
+    (tree / "leaf.py").write_text("LIMIT = 2\n")
+    assert state(tree / "root.py") != before
+    kernel._read.cache_clear()
+    kernel._state.cache_clear()

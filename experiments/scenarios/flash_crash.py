@@ -54,7 +54,7 @@ class Params(params.Params):
     step_seconds: float = Field(60.0, gt=0, le=3600)
     bridge_volatility_per_year: float = Field(0.6, ge=0)
     """How much the outside price wanders between two known points."""
-    withdraw_volatility_per_hour: float = Field(0.04, gt=0)
+    withdraw_volatility_per_hour: float = Field(0.03, gt=0)
     """Short-run volatility above which both makers cancel their quotes."""
     block_seconds: float = Field(12.0, gt=0)
     gas_fee: float = Field(1.0, ge=0)
@@ -68,7 +68,7 @@ class Params(params.Params):
         venue="spot", base=3_000, quote=24e6, order_size=4
     )
     perpetual_maker: PerpetualMaker.Params = PerpetualMaker.Params(
-        venue="perpetual", quote=30e6, order_size=4, risk_aversion=20, largest_skew=0.01
+        venue="perpetual", quote=30e6, order_size=10, risk_aversion=50, largest_skew=0.01
     )
     provider: LiquidityProvider.Params = LiquidityProvider.Params(
         venue="pool", base=500, quote=500 * ANCHORS[0][1]

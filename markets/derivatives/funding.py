@@ -14,11 +14,11 @@ Sources: BitMEX funding blog (2020-04-17), Binance (2025-09-18), Hyperliquid doc
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from markets.derivatives.contract import INVERSE, Column
+from markets.kernel import njit
 
 PPM = 1_000_000
 RATE_PERIOD_HOURS = 8.0

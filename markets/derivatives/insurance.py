@@ -15,12 +15,12 @@ OKEx socialised-loss rule. Left out: replenishment from fees, fund shares of sev
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.derivatives.adl import profit_haircut_rate
 from markets.derivatives.contract import Column
 from markets.derivatives.pnl import profit
+from markets.kernel import njit
 
 
 class Levels(NamedTuple):

@@ -28,6 +28,7 @@ from markets.spot.book import (
     BookArrays,
     best_ask_ticks,
     best_bid_ticks,
+    level_lots,
     next_ask_ticks,
     next_bid_ticks,
 )
@@ -76,7 +77,7 @@ def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
     while left > 0 and price_ticks != NO_PRICE:
         if order.side * (order.limit_ticks - price_ticks) < 0:
             break
-        taken = min(left, desk.book.levels[price_ticks].lots)
+        taken = min(left, level_lots(desk.book, -order.side, price_ticks))
         cost += taken * price_ticks
         left -= taken
         if order.side > 0:

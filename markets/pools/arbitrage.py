@@ -17,8 +17,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from markets.kernel import njit
 from markets.pools import concentrated, constant_product, weighted
 from markets.pools.concentrated import ConcentratedPool
 from markets.pools.constant_product import PPM

@@ -9,7 +9,7 @@ Rounding: none; a venue floors what it pays and ceils what it is paid.
 Source: Canidio and Fritsch 2023 (arXiv 2307.02074). Left out: the auction that finds p.
 """
 
-from numba import njit
+from markets.kernel import njit
 
 
 @njit(cache=True)

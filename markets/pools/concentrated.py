@@ -16,8 +16,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from markets.kernel import njit
 from markets.pools.constant_product import PPM
 from markets.pools.swap_step import swap_step
 from markets.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_at

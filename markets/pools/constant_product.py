@@ -13,7 +13,7 @@ Angeris et al. 2019. Left out: integer guards of the contract, price accumulator
 
 import math
 
-from numba import njit
+from markets.kernel import njit
 
 PPM = 1_000_000
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from markets.assets import Instrument
@@ -27,6 +26,7 @@ from markets.intents import (
     SWAP_EXACT_IN,
     SWAP_EXACT_OUT,
 )
+from markets.kernel import njit
 from markets.ledger import Matrix
 from markets.market import Market
 from markets.outcomes import Fills

@@ -14,7 +14,7 @@ Left out: virtual inventory, swap impact over two tokens.
 
 from typing import NamedTuple
 
-from numba import njit
+from markets.kernel import njit
 
 
 class ImpactTerms(NamedTuple):

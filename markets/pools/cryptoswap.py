@@ -16,7 +16,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from markets.kernel import njit
 
 ROUNDS = 200
 

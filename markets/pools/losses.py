@@ -15,7 +15,7 @@ Left out: drift, jumps, gas, trades of noise traders.
 
 import math
 
-from numba import njit
+from markets.kernel import njit
 
 FIXED_BLOCK_FACTOR = math.sqrt(2.0 * math.pi) / 1.4603545088095868  # over |zeta(1/2)|: 1.71645
 

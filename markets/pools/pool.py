@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -27,6 +26,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
 from markets.intents import BUY, POOL_INTENT, SELL
+from markets.kernel import njit
 from markets.ledger import Matrix
 from markets.market import Market
 from markets.outcomes import FILL, Code, Fills, Flows, Reason, flows

@@ -15,8 +15,8 @@ tick, protocol fee. Fee growth inside is a difference: its error is 1e-16 of the
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from markets.kernel import njit
 from markets.pools.concentrated import (
     COUNT,
     CURSOR,

@@ -13,7 +13,8 @@ tests/simulation_int_many.py (tweak_price). Left out: admin claims on the profit
 import math
 
 import numpy as np
-from numba import njit
+
+from markets.kernel import njit
 
 
 @njit(cache=True)

@@ -13,8 +13,8 @@ _calc_withdraw_one_coin). Left out: the dynamic fee of newer pools on liquidity.
 """
 
 import numpy as np
-from numba import njit
 
+from markets.kernel import njit
 from markets.pools.stableswap import StableTerms, balance_for, invariant
 
 

@@ -17,7 +17,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from markets.kernel import njit
 
 NEWTON_ROUNDS = 64
 BISECTION_ROUNDS = 200

@@ -11,8 +11,7 @@ compared for equality afterwards. Rounding: none; a venue floors outputs and cei
 Source: Uniswap/v3-core contracts/libraries/SwapMath.sol, SqrtPriceMath.sol.
 """
 
-from numba import njit
-
+from markets.kernel import njit
 from markets.pools.constant_product import PPM
 
 

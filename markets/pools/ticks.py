@@ -12,7 +12,7 @@ Source: Uniswap/v3-core contracts/libraries/TickMath.sol (range and meaning of t
 
 import math
 
-from numba import njit
+from markets.kernel import njit
 
 MIN_TICK = -887_272
 MAX_TICK = 887_272

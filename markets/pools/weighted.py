@@ -14,8 +14,8 @@ Left out: protocol limits (30 % of a balance a swap, invariant ratio 0.7 to 3 a 
 import math
 
 import numpy as np
-from numba import njit
 
+from markets.kernel import njit
 from markets.pools.constant_product import PPM
 
 

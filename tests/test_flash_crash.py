@@ -1,0 +1,76 @@
+"""The flash crash: what must hold in it, on the built-in path and on a real history."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.scenario import find_scenario
+from experiments.simulate import Outcome, resolve, simulate
+from runner.history import read_history
+
+HISTORY = "btc_hourly/bitstamp_btcusd_1h_2020-03-09_15.csv"
+FLASH_CRASH = find_scenario("flash_crash")
+
+
+@pytest.fixture(scope="module")
+def crash() -> Outcome:
+    return simulate(FLASH_CRASH, resolve(FLASH_CRASH, {}), seed=1, steps=720)
+
+
+def by_venue(outcome: Outcome, venue: str) -> pd.DataFrame:
+    steps = pd.DataFrame(dict(outcome.tables["steps"]))
+    return steps[steps["venue"] == venue].reset_index(drop=True)
+
+
+def test_books_follow_the_outside_price_while_makers_quote(crash: Outcome) -> None:
+    for venue in ("spot", "perpetual"):
+        rows = by_venue(crash, venue).dropna(subset="mid")
+        assert len(rows) > 600
+        assert (rows["mid"] / rows["reference"] - 1).abs().quantile(0.99) < 0.02
+
+
+def test_the_crash_empties_books_and_liquidates(crash: Outcome) -> None:
+    perpetual = by_venue(crash, "perpetual")
+    hours = perpetual["seconds"] / 3600
+    assert perpetual.loc[hours < 9.5, "mid"].notna().mean() > 0.99
+    assert by_venue(crash, "spot").loc[hours.between(10, 11.5), "mid"].isna().any()
+    crashing = perpetual.loc[hours.between(10, 11.5), "liquidated"].sum()
+    assert crashing > 3 * perpetual.loc[hours.between(8.5, 10), "liquidated"].sum() > 0
+
+
+def test_flows_say_who_paid(crash: Outcome) -> None:
+    flows = pd.DataFrame(dict(crash.tables["flows"]))
+    paid = flows.groupby("reason")["paid"].sum()
+    assert {"fee", "funding", "liquidation", "arbitrage", "gas"} <= set(paid.index)
+    assert (flows["paid"] > 0).all()
+    assert (flows["payer"] != flows["receiver"]).all()
+    funding = flows[flows["reason"] == "funding"]
+    to, by = funding["receiver"] == "perpetual", funding["payer"] == "perpetual"
+    dust = funding.loc[to, "paid"].sum() - funding.loc[by, "paid"].sum()
+    assert 0 <= dust < 0.01
+
+
+def test_without_leverage_fewer_are_liquidated(crash: Outcome) -> None:
+    calm = resolve(FLASH_CRASH, {"traders.leverage_mean": 2.0})
+    outcome = simulate(FLASH_CRASH, calm, seed=1, steps=720)
+    key = "perpetual.liquidated"
+    assert outcome.metrics[key] < crash.metrics[key] / 3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
+def test_a_real_history_is_followed() -> None:
+    path = Path(os.environ["FATHOM_DATA"]) / HISTORY
+    params = resolve(FLASH_CRASH, {})
+    outcome = simulate(FLASH_CRASH, params, seed=0, history=read_history(path))
+    spot = by_venue(outcome, "spot")
+    close = pd.read_csv(path)["close"].to_numpy()
+    at_the_hour = spot["mid"].to_numpy()[59::60]
+    gap = np.abs(at_the_hour / close - 1)
+    assert np.isnan(gap).mean() < 0.05
+    assert np.nanmax(gap) < 0.01
+    assert outcome.metrics["perpetual.liquidations"] > 500
+    assert outcome.metrics["ledger_residual_atoms"] == 0
