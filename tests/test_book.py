@@ -224,8 +224,8 @@ def test_an_order_takes_less_than_a_hundred_bytes():
 @pytest.mark.parametrize(
     ("array", "field", "place", "value", "fault"),
     [
-        ("levels", "lots", 50, 9, "lots at price 50"),
-        ("levels", "first", 60, 1, "other prices"),
+        ("levels", "lots", (0, 50), 9, "lots at price 50"),
+        ("levels", "first", (1, 60), 1, "other prices"),
         ("state", ..., BEST_BID, 49, "state"),
         ("state", ..., ASK_LOTS, 1, "state"),
         ("bits", ..., (0, 0), 0, "bitmap of side 1"),
@@ -235,7 +235,7 @@ def test_an_order_takes_less_than_a_hundred_bytes():
         ("orders", "level_next", 1, 0, "list of price 50"),
         ("orders", "level_next", 2, 1, "list of price 50"),
         ("orders", "remaining_lots", 1, 0, "0 lots remaining"),
-        ("orders", "side", 1, SELL, "share price 50"),
+        ("orders", "side", 1, SELL, "other prices"),
     ],
 )
 def test_the_audit_sees_what_is_broken(array, field, place, value, fault):

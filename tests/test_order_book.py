@@ -138,7 +138,7 @@ class Session:
         for side in (BUY, SELL):
             got = []
             for price_ticks in self.floor.venue.book.levels(side, 10_000)[0].tolist():
-                slot = int(arrays.levels[price_ticks]["first"])
+                slot = int(arrays.levels[(1 - side) // 2, price_ticks]["first"])
                 while slot:
                     order = arrays.orders[slot]
                     serial = self.serial_of[int(self.floor.venue.book.ids(np.array([slot]))[0])]

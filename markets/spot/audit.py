@@ -24,15 +24,22 @@ from markets.spot.book import (
     Book,
 )
 
+Place = tuple[int, int]
+"""A side and a price."""
 
-def faults(book: Book) -> Iterator[str]:
-    """Describe everything about the book that contradicts its orders; nothing if it is sound."""
+
+def faults(book: Book, may_cross: bool = False) -> Iterator[str]:
+    """Describe everything about the book that contradicts its orders; nothing if it is sound.
+
+    Sides may cross while orders are collected for a call auction.
+    """
     orders = book.arrays.orders
     resting = np.flatnonzero(orders["side"]).tolist()
-    by_price: dict[int, set[int]] = defaultdict(set)
+    by_price: dict[Place, set[int]] = defaultdict(set)
     by_account: dict[int, set[int]] = defaultdict(set)
     for slot in resting:
-        by_price[int(orders[slot]["price_ticks"])].add(slot)
+        side, price_ticks = int(orders[slot]["side"]), int(orders[slot]["price_ticks"])
+        by_price[side, price_ticks].add(slot)
         by_account[int(orders[slot]["account"])].add(slot)
         if not 0 < orders[slot]["remaining_lots"] <= orders[slot]["size_lots"]:
             yield f"order in slot {slot} has {orders[slot]['remaining_lots']} lots remaining"
@@ -40,6 +47,8 @@ def faults(book: Book) -> Iterator[str]:
     yield from _wrong_levels(book, by_price)
     yield from _wrong_accounts(book, by_account)
     yield from _wrong_bits(book, by_price)
+    if NO_PRICE < book.ask_ticks <= book.bid_ticks and not may_cross:
+        yield f"crossed: bid {book.bid_ticks}, ask {book.ask_ticks}"
 
 
 def _wrong_totals(book: Book, resting: list[int]) -> Iterator[str]:
@@ -58,25 +67,21 @@ def _wrong_totals(book: Book, resting: list[int]) -> Iterator[str]:
     for place, value in expected.items():
         if state[place] != value:
             yield f"state {place} is {state[place]}, orders say {value}"
-    if NO_PRICE < expected[BEST_ASK] <= expected[BEST_BID]:
-        yield f"crossed: bid {expected[BEST_BID]}, ask {expected[BEST_ASK]}"
     if set(free) & set(resting):
         yield "a slot is both free and resting"
 
 
-def _wrong_levels(book: Book, by_price: dict[int, set[int]]) -> Iterator[str]:
+def _wrong_levels(book: Book, by_price: dict[Place, set[int]]) -> Iterator[str]:
     orders, levels = book.arrays.orders, book.arrays.levels
-    held = np.flatnonzero((levels["first"] != 0) | (levels["last"] != 0) | (levels["lots"] != 0))
-    if set(held.tolist()) != set(by_price):
+    rows, held = np.nonzero((levels["first"] != 0) | (levels["last"] != 0) | (levels["lots"] != 0))
+    if set(zip((1 - 2 * rows).tolist(), held.tolist(), strict=True)) != set(by_price):
         yield "levels hold other prices than the orders"
-    for price_ticks, slots in by_price.items():
-        level = levels[price_ticks]
+    for (side, price_ticks), slots in by_price.items():
+        level = levels[(1 - side) // 2, price_ticks]
         forth = _walk(orders, int(level["first"]), "level_next")
         back = _walk(orders, int(level["last"]), "level_previous")
         if set(forth) != slots or forth != back[::-1]:
             yield f"list of price {price_ticks} is broken"
-        if len({int(orders[slot]["side"]) for slot in slots}) > 1:
-            yield f"bids and asks share price {price_ticks}"
         if level["lots"] != sum(int(orders[slot]["remaining_lots"]) for slot in slots):
             yield f"lots at price {price_ticks} are not the sum of its orders"
 
@@ -92,14 +97,10 @@ def _wrong_accounts(book: Book, by_account: dict[int, set[int]]) -> Iterator[str
             yield f"list of account {account} is broken backwards"
 
 
-def _wrong_bits(book: Book, by_price: dict[int, set[int]]) -> Iterator[str]:
+def _wrong_bits(book: Book, by_price: dict[Place, set[int]]) -> Iterator[str]:
     arrays = book.arrays
     for row, side in ((0, 1), (1, -1)):
-        held = sorted(
-            price
-            for price, slots in by_price.items()
-            if arrays.orders[next(iter(slots))]["side"] == side
-        )
+        held = sorted(price_ticks for place, price_ticks in by_price if place == side)
         expected: dict[int, int] = defaultdict(int)
         for start in arrays.storeys.tolist():
             for index in held:

@@ -1,26 +1,28 @@
 """Resting orders by price, then time: the structure alone, no money in it.
 
 A slot is a row of `orders` (64 bytes, a cache line). Orders of one price form a list, oldest first;
-orders of one account another, newest first. `levels` is dense, indexed by price in ticks, and a
-price holds bids or asks, never both. Two bitmaps of 64-ary words, one a side, tell which prices
-hold orders, each word's presence being a bit one storey above, so the next best price is found in
-a step a storey however sparse the book. Slot 0 is nobody, so zeroed memory is an empty book.
+orders of one account another, newest first. `levels` is dense, a row a side, indexed by price in
+ticks: a book whose sides cross, as one does before a call auction, is sound. Two bitmaps of 64-ary
+words, one a side, tell which prices hold orders, each word's presence being a bit one storey above,
+so the next best price is found in a step a storey however sparse the book. Slot 0 is nobody, so
+zeroed memory is an empty book.
 
     order_id = slot + generation * 2**32
 
 A slot freed is reused next, under a new generation: old ids are stale, never somebody else's.
-Cost: insert, unlink, reduce and best price O(1); memory 64 bytes an order, 16 a price, untouched
-prices unpaid. Kernels never grow arrays: ask `fits` first, then let `Book.ensure` grow them."""
+Cost: insert, unlink, reduce and best price O(1); memory 64 bytes an order (24 more where it has
+clauses), 16 a price and side, untouched ones unpaid. Kernels never grow arrays: ask `fits` first,
+then let `Book.ensure` grow them."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from markets.kernel import kernel
+from markets.kernel import kernel, njit
 
 NO_PRICE = -1
 NO_SLOT = -1
@@ -48,6 +50,11 @@ ORDER = np.dtype(
 LEVEL = np.dtype([("lots", np.int64), ("first", np.int32), ("last", np.int32)])
 """A price: lots resting there, its oldest and newest slot (0 where it is empty)."""
 
+CLAUSE = np.dtype(
+    [("hidden_lots", np.int64), ("display_lots", np.int64), ("expiry_step", np.int64)]
+)
+"""What few orders have, by slot; the venue's own. Read only where `flags` says so."""
+
 FREE, USED, COUNT, BEST_BID, BEST_ASK, BID_LOTS, ASK_LOTS = range(7)
 _GENERATIONS = 2**31 - 1
 SLOT_OF_ID = 2**32 - 1
@@ -55,9 +62,10 @@ SLOT_OF_ID = 2**32 - 1
 
 
 class BookArrays(NamedTuple):
-    """What the kernels work on; `bits` has a row for bids (0) and one for asks (1)."""
+    """What the kernels work on; `levels` and `bits` have a row for bids (0), one for asks (1)."""
 
     orders: NDArray[np.void]
+    clauses: NDArray[np.void]
     levels: NDArray[np.void]
     bits: NDArray[np.int64]
     storeys: NDArray[np.int64]
@@ -150,16 +158,23 @@ def best_ask_ticks(book: BookArrays) -> int:
 @kernel()
 def front(book: BookArrays, side: int) -> int:
     """Slot of the oldest order at the best price among resting orders of `side`, or NO_SLOT."""
-    best_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
-    if best_ticks < 0:
-        return NO_SLOT
-    return book.levels[best_ticks].first
+    if side > 0:
+        best_ticks = book.state[BEST_BID]
+        return book.levels[0, best_ticks].first if best_ticks >= 0 else NO_SLOT
+    best_ticks = book.state[BEST_ASK]
+    return book.levels[1, best_ticks].first if best_ticks >= 0 else NO_SLOT
+
+
+@kernel()
+def level_lots(book: BookArrays, side: int, price_ticks: int) -> int:
+    """Lots resting on a side at one price."""
+    return book.levels[0 if side > 0 else 1, price_ticks].lots
 
 
 @kernel()
 def fits(book: BookArrays, price_ticks: int) -> bool:
     """Whether one more order can be inserted at this price without growing."""
-    return book.state[COUNT] + 1 < book.orders.size and price_ticks < book.levels.size
+    return book.state[COUNT] + 1 < book.orders.size and price_ticks < book.levels.shape[1]
 
 
 @kernel()
@@ -183,7 +198,7 @@ def find(book: BookArrays, order: int) -> int:
 @kernel()
 def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
     """Put a slot at the end of its price."""
-    level = book.levels[price_ticks]
+    level = book.levels[0 if side > 0 else 1, price_ticks]
     last = level.last
     book.orders[slot].level_previous = last
     book.orders[slot].level_next = 0
@@ -227,7 +242,7 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
     if head != 0:
         book.orders[head].account_previous = slot
     book.heads[account] = slot
-    book.levels[price_ticks].lots += size_lots
+    book.levels[0 if side > 0 else 1, price_ticks].lots += size_lots
     state[BID_LOTS if side > 0 else ASK_LOTS] += size_lots
     state[COUNT] += 1
     return slot + (int(order.generation) << 32)
@@ -252,7 +267,7 @@ def unlink(book: BookArrays, slot: int) -> None:
     orders, state = book.orders, book.state
     order = orders[slot]
     side = order.side
-    level = book.levels[order.price_ticks]
+    level = book.levels[0 if side > 0 else 1, order.price_ticks]
     level.lots -= order.remaining_lots
     state[BID_LOTS if side > 0 else ASK_LOTS] -= order.remaining_lots
     state[COUNT] -= 1
@@ -288,7 +303,7 @@ def reduce(book: BookArrays, slot: int, size_lots: int) -> None:
         unlink(book, slot)
         return
     order.remaining_lots -= size_lots
-    book.levels[order.price_ticks].lots -= size_lots
+    book.levels[0 if order.side > 0 else 1, order.price_ticks].lots -= size_lots
     book.state[BID_LOTS if order.side > 0 else ASK_LOTS] -= size_lots
 
 
@@ -300,7 +315,7 @@ def best_levels(book: BookArrays, side: int, count: int) -> NDArray[np.int64]:
     found = 0
     while found < count and price_ticks >= 0:
         rows[found, 0] = price_ticks
-        rows[found, 1] = book.levels[price_ticks].lots
+        rows[found, 1] = level_lots(book, side, price_ticks)
         found += 1
         if side > 0:
             price_ticks = next_bid_ticks(book, price_ticks)
@@ -315,7 +330,7 @@ def lots_within(book: BookArrays, side: int, limit_ticks: int) -> int:
     lots = 0
     price_ticks = book.state[BEST_BID] if side > 0 else book.state[BEST_ASK]
     while price_ticks >= 0 and (price_ticks - limit_ticks) * side >= 0:
-        lots += book.levels[price_ticks].lots
+        lots += level_lots(book, side, price_ticks)
         if side > 0:
             price_ticks = next_bid_ticks(book, price_ticks)
         else:
@@ -343,11 +358,11 @@ def own_slots(book: BookArrays, account: int) -> NDArray[np.int64]:
 def _move_levels(old: BookArrays, new: BookArrays) -> None:
     """Copy the prices that hold orders, and mark them."""
     for row in range(2):
-        for place in range(old.levels.size >> 6):
+        for place in range(old.levels.shape[1] >> 6):
             word = old.bits[row, place]
             while word != 0:
                 price_ticks = (place << 6) + _lowest_bit(word)
-                new.levels[price_ticks] = old.levels[price_ticks]
+                new.levels[row, price_ticks] = old.levels[row, price_ticks]
                 _mark(new, row, price_ticks)
                 word &= word - 1
 
@@ -372,7 +387,7 @@ def _storeys(prices: int) -> tuple[NDArray[np.int64], int]:
 def _blank_levels(prices: int) -> dict[str, Any]:
     storeys, words = _storeys(prices)
     bits = np.zeros((2, words), np.int64)
-    return {"levels": np.zeros(prices, LEVEL), "bits": bits, "storeys": storeys}
+    return {"levels": np.zeros((2, prices), LEVEL), "bits": bits, "storeys": storeys}
 
 
 class Book:
@@ -383,6 +398,7 @@ class Book:
         state[[USED, BEST_BID, BEST_ASK]] = 1, NO_PRICE, NO_PRICE
         self.arrays = BookArrays(
             orders=_blank_orders(_power_of_two(orders + 1)),
+            clauses=np.zeros(_power_of_two(orders + 1), CLAUSE),
             heads=np.zeros(accounts, np.int32),
             state=state,
             **_blank_levels(_power_of_two(max(price_range, 64))),
@@ -395,8 +411,10 @@ class Book:
         if slots > len(old.orders):
             orders = _blank_orders(_power_of_two(slots))
             orders[: len(old.orders)] = old.orders
-            self.arrays = self.arrays._replace(orders=orders)
-        if price_range > len(old.levels):
+            clauses = np.zeros(len(orders), CLAUSE)
+            clauses[: len(old.clauses)] = old.clauses
+            self.arrays = self.arrays._replace(orders=orders, clauses=clauses)
+        if price_range > old.levels.shape[1]:
             self.arrays = self.arrays._replace(**_blank_levels(_power_of_two(price_range)))
             _move_levels(old, self.arrays)
         if accounts > len(old.heads):

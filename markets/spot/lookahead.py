@@ -23,7 +23,7 @@ FAR, NEAR = 32, 16
 
 
 def _fetches(typing: Any, array: Any, place: Any) -> Any:
-    """The processor's prefetch of one row, for reading and writing, to all caches."""
+    """The processor's prefetch of one row of a whole array, for reading and writing."""
 
     def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         rows = context.make_array(signature.args[0])(context, builder, values[0])
@@ -49,8 +49,8 @@ def look_ahead(book: BookArrays, intents: NDArray[np.void], row: int) -> None:
         slot = intent.order & SLOT_OF_ID
         if intent.action == CANCEL and slot < orders.size:
             _fetch(orders, slot)
-        elif 0 < intent.limit < levels.size:
-            _fetch(levels, intent.limit)
+        elif 0 < intent.limit < levels.shape[1]:
+            _fetch(levels, intent.limit + (0 if intent.side > 0 else levels.shape[1]))
     if row + NEAR < intents.size:
         intent = intents[row + NEAR]
         slot = intent.order & SLOT_OF_ID
@@ -60,6 +60,6 @@ def look_ahead(book: BookArrays, intents: NDArray[np.void], row: int) -> None:
             _fetch(orders, order.level_next)
             _fetch(orders, order.account_previous)
             _fetch(orders, order.account_next)
-            _fetch(levels, order.price_ticks)
-        elif 0 < intent.limit < levels.size:
-            _fetch(orders, levels[intent.limit].last)
+            _fetch(levels, order.price_ticks + (0 if order.side > 0 else levels.shape[1]))
+        elif 0 < intent.limit < levels.shape[1]:
+            _fetch(orders, levels[0 if intent.side > 0 else 1, intent.limit].last)
