@@ -32,7 +32,10 @@ class OtherCode(FathomError):
     """A worker whose source is not that which planned the sweep."""
 
     def __init__(self, node: str, ours: str, planned: str) -> None:
-        super().__init__(f"the code on {node} is {ours}, but the sweep was planned with {planned}")
+        super().__init__(
+            f"the source on {node} is {ours}, but the sweep was planned with {planned}; "
+            "leave it alone while a sweep runs, then start the sweep again"
+        )
         self.versions = (node, ours, planned)
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from runner.design import read_sweep
 from runner.dispatch import Dispatcher
 from runner.execution import OtherCode, Target, execute_chunk, perform
 from runner.progress import SweepProgress
+from runner.provenance import provenance
 from runner.spec import RunSpec
 
 TINY = str(Path(__file__).with_name("tiny_market.py"))
@@ -316,6 +317,11 @@ def test_a_chunk_that_was_committed_before_its_worker_died_counts():
 @pytest.mark.ray
 class TestRay:
     """On two local workers."""
+
+    @pytest.fixture(autouse=True)
+    def _source_as_it_is_now(self):
+        """Not as it was when the test session began: workers start later."""
+        provenance.cache_clear()
 
     def test_workers_give_what_one_process_gives(self, capsys):
         """Among them runs that raise."""
