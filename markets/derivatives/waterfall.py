@@ -11,9 +11,8 @@ closed at b against opposite positions in ranking order, whole positions first. 
 running totals make parts add up to m exactly; the odd atom is the fund's. Accounts that a close at
 b would leave in debt are passed over (dYdX). Where nobody is left, the fund keeps the lots with
 their part of m and tries again in each later step; so, or by a debt without position, it may owe.
-Order: lowest margin ratio first, then account; longs and shorts are ranked once a step.
-Sources: BitMEX, Binance; dYdX v4-chain. Left out: part liquidations by tier, backstop pools, ADL at
-the mark (OKX), socialised loss.
+Order: lowest margin ratio first, then account; each side is ranked once a step. Sources: BitMEX,
+Binance, dYdX v4-chain. Left out: part liquidations, backstop pools, ADL at the mark, social loss.
 """
 
 from enum import IntEnum
