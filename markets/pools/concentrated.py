@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from markets.kernel import njit
+from markets.kernel import kernel, njit
 from markets.pools.constant_product import PPM
 from markets.pools.swap_step import swap_step
 from markets.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_at
@@ -93,7 +93,7 @@ def current_tick(pool: ConcentratedPool) -> int:
     return tick
 
 
-@njit(cache=True)
+@kernel()
 def _store(pool: ConcentratedPool, end: Swap, growth0: float, growth1: float) -> None:
     pool.real[SQRT_PRICE] = end.sqrt_price
     pool.real[GROWTH0], pool.real[GROWTH1] = growth0, growth1
@@ -105,7 +105,7 @@ def _beyond(sqrt_price: float, sqrt_limit: float, zero_for_one: bool) -> bool:
     return sqrt_price < sqrt_limit if zero_for_one else sqrt_price > sqrt_limit
 
 
-@njit(cache=True)
+@kernel()
 def swap(
     pool: ConcentratedPool,
     fee_ppm: int,
