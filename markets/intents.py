@@ -30,6 +30,7 @@ ADD_RANGE, REMOVE_RANGE, COLLECT = 10, 11, 12
 ADD_COINS, REMOVE_COINS, ADD_COIN, REMOVE_COIN = 13, 14, 15, 16
 BID, SET_FEE = 17, 18
 TRANSFER, INCLUDE = 20, 21
+AMEND, QUOTE = 22, 23
 
 GOOD_TILL_CANCEL = 0
 IMMEDIATE_OR_CANCEL = 1
@@ -38,6 +39,7 @@ MARKET = 4
 REDUCE_ONLY = 8
 PRIVATE = 16
 TICK_LIMIT = 32
+FILL_OR_KILL = 64
 
 FIELDS = (
     "action",
@@ -91,6 +93,64 @@ def market_order(
     """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped."""
     flags = MARKET | IMMEDIATE_OR_CANCEL | flags
     return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, *_PLAIN)
+
+
+def iceberg_order(
+    venue: int,
+    account: Column,
+    side: Column,
+    size_lots: Column,
+    limit_ticks: Column,
+    display_lots: Column,
+) -> Intent:
+    """A limit order of which only `display_lots` at a time are shown in the book."""
+    return (PLACE, venue, account, side, size_lots, limit_ticks, *_REST[:5], display_lots, 0)
+
+
+def stop_order(
+    venue: int,
+    account: Column,
+    side: Column,
+    size_lots: Column,
+    trigger_ticks: Column,
+    limit_ticks: Column = 0,
+) -> Intent:
+    """Waits until a trade reaches the trigger (at or above it for BUY, at or below for SELL).
+
+    Then it is a limit order, or a market order where `limit_ticks` is 0.
+    """
+    flags = (limit_ticks == 0) * (MARKET | IMMEDIATE_OR_CANCEL)
+    head = (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0)
+    return (*head, trigger_ticks, 0, 0)
+
+
+def good_till(intent: Intent, expiry_step: Column) -> Intent:
+    """Cancel what then still rests or waits when `expiry_step` is over."""
+    return (*intent[:-1], expiry_step)
+
+
+def amend(
+    venue: int, account: Column, order: Column, size_lots: Column, limit_ticks: Column = 0
+) -> Intent:
+    """Set what remains of a resting order, and its limit unless 0.
+
+    It keeps its place in the queue only where nothing but the size changes, and that falls; else it
+    is a new order.
+    """
+    return (AMEND, venue, account, 0, size_lots, limit_ticks, order, *_REST[1:])
+
+
+def quote(
+    venue: int,
+    account: Column,
+    bid_ticks: Column,
+    ask_ticks: Column,
+    bid_lots: Column,
+    ask_lots: Column,
+) -> Intent:
+    """A dealer's two-sided quote, in place of its last; a side of 0 lots is not quoted."""
+    head = (QUOTE, venue, account, 0, bid_lots, bid_ticks, *_REST[:4])
+    return (*head, ask_ticks, ask_lots, 0)
 
 
 def cancel(venue: int, account: Column, order: Column) -> Intent:

@@ -21,6 +21,7 @@ class Code(IntEnum):
     UNFILLED = 4
     CANCELLED = 5
     DONE = 6
+    WAITING = 7
     INVALID = -1
     INSUFFICIENT_BALANCE = -2
     INSUFFICIENT_MARGIN = -3
@@ -33,6 +34,11 @@ class Code(IntEnum):
     BUNDLE_FAILED = -10
     UNPAID_GAS = -11
     SELF_TRADE = -12
+    BELOW_MINIMUM = -20
+    OUTSIDE_BAND = -21
+    TOO_MANY_ORDERS = -22
+    HALTED = -23
+    OUTAGE = -24
 
 
 class Reason(IntEnum):
