@@ -99,13 +99,14 @@ def flows(
     reason: Reason,
 ) -> Flows:
     """Payments as FLOW rows; where the amount is negative, payer and receiver change places."""
-    rows = np.zeros(len(atoms), FLOW)
-    rows["payer"] = np.where(atoms < 0, receiver, payer)
-    rows["receiver"] = np.where(atoms < 0, payer, receiver)
-    rows["asset"] = asset
-    rows["atoms"] = np.abs(atoms)
-    rows["reason"] = reason
-    return rows[rows["atoms"] > 0]
+    rows = np.empty(len(atoms), FLOW)
+    back = atoms < 0
+    rows["payer"], rows["receiver"] = payer, receiver
+    np.copyto(rows["payer"], receiver, where=back)
+    np.copyto(rows["receiver"], payer, where=back)
+    rows["asset"], rows["reason"] = asset, reason
+    np.abs(atoms, out=rows["atoms"])
+    return rows if atoms.all() else rows[atoms != 0]
 
 
 def fee_flows(fills: Fills, fee_account: int, asset: int) -> Flows:
