@@ -53,4 +53,5 @@ class LiquidityProvider(Trader):
         loss = -impermanent_loss(pool.mid / self._entry_price)
         if loss < self.params.exit_loss:
             return NOTHING
+        self.note("leaves", loss)
         return [remove_liquidity(pool.index, self.account, shares)]

@@ -98,10 +98,13 @@ class MarketMaker(Trader):
 
     def _decide_to_quote(self) -> None:
         limit = self.params.withdraw_volatility_per_hour
-        if self.quoting:
-            self.quoting = self._meter.per_hour <= limit
-        else:
-            self.quoting = self._meter.per_hour < limit * self.params.return_fraction
+        estimate = self._meter.per_hour
+        if self.quoting and estimate > limit:
+            self.quoting = False
+            self.note("withdraws", estimate)
+        elif not self.quoting and estimate < limit * self.params.return_fraction:
+            self.quoting = True
+            self.note("returns", estimate)
 
     def _ladder(self, view: View, price: float) -> list[Intent]:
         """Post-only orders on both sides; none crosses the other side of the maker's own."""

@@ -24,6 +24,9 @@ from markets.market import Market, View
 
 NOTHING: tuple[Intent, ...] = ()
 
+Event = tuple[str, str, float]
+"""Who, what in one word, and its size in the unit that the word implies."""
+
 
 class Trader(mesa.Agent):
     """One participant. Subclasses nest a frozen `Params`, open accounts, and act."""
@@ -45,6 +48,7 @@ class Trader(mesa.Agent):
         self.params = params
         self.stream = stream
         self.dice = random.Random(int(stream.integers(2**63)))
+        self.journal: list[Event] = []
 
     def open(self, market: Market) -> None:
         """Open the trader's accounts, before the first step; ConfigError where that cannot be."""
@@ -53,6 +57,10 @@ class Trader(mesa.Agent):
     def act(self, view: View) -> Sequence[Intent]:
         """Decide: the intents of this step, in the order in which they should arrive."""
         return NOTHING
+
+    def note(self, event: str, value: float = 0.0) -> None:
+        """Put something that happened once into the run's `events` table."""
+        self.journal.append((self.name, event, value))
 
     def endow(self, market: Market, domain: str, endowment: Mapping[str, Any]) -> int:
         """Open one account in a domain with so many units of each asset; returns its row."""

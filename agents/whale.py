@@ -37,12 +37,16 @@ class Whale(Trader):
             market, venue.domain, {base.name: held, quote.name: self.params.quote}
         )
         self._base, self._base_column = base, market.ledger.column[base.name]
+        self._begun = False
 
     def act(self, view: View) -> Sequence[Intent]:
         """Catch up with the schedule while it lasts."""
         elapsed = view.moment.seconds + view.moment.step_seconds - self.params.start_seconds
         if not 0 < elapsed <= self.params.duration_seconds + view.moment.step_seconds:
             return NOTHING
+        if not self._begun:
+            self._begun = True
+            self.note("begins", self.params.size)
         book = view[self.params.venue]
         held = self._base.to_units(int(view.balances[self.account, self._base_column]))
         done = held if self.params.buys else self.params.size - held

@@ -10,7 +10,7 @@ import mesa
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.trader import Trader
+from agents.trader import Event, Trader
 from experiments.randomness import stream
 from experiments.recorder import Recorder
 from experiments.scenario import Scenario
@@ -34,6 +34,7 @@ class World(mesa.Model):
             )
             for process in scenario.processes
         }
+        self._journal: list[Event] = []
         self.traders = self._make_traders(scenario, seed)
         self._randomness = {name: stream(seed, f"domain/{name}") for name in self.market.domains}
         self.market.begin()
@@ -52,6 +53,7 @@ class World(mesa.Model):
         traders = []
         for spec in specs:
             trader = spec.kind(self, spec.name, spec.params, stream(seed, f"agent/{spec.name}"))
+            trader.journal = self._journal
             trader.open(self.market)
             traders.append(trader)
         return traders
@@ -76,6 +78,9 @@ class World(mesa.Model):
         except BrokenInvariant as error:
             error.add_note(f"in step {self.now}")
             raise
+        for event in sorted(self._journal):
+            self.recorder.event(self.now, *event)
+        self._journal.clear()
         self.recorder.step(moment)
         self.now += 1
 

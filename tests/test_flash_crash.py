@@ -53,6 +53,15 @@ def test_flows_say_who_paid(crash: Outcome) -> None:
     assert 0 <= dust < 0.01
 
 
+def test_events_say_when_makers_left_and_came_back(crash: Outcome) -> None:
+    events = pd.DataFrame(dict(crash.tables["events"]))
+    told = events[events["source"] == "maker"]
+    assert told["event"].tolist()[:2] == ["withdraws", "returns"]
+    gone = by_venue(crash, "spot").loc[told["step"].iloc[0] : told["step"].iloc[1] - 1, "mid"]
+    assert gone.isna().all()
+    assert (events["source"] == "whale").sum() == 1
+
+
 def test_without_leverage_fewer_are_liquidated(crash: Outcome) -> None:
     calm = resolve(FLASH_CRASH, {"traders.leverage_mean": 2.0})
     outcome = simulate(FLASH_CRASH, calm, seed=1, steps=720)
