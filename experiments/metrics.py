@@ -30,7 +30,7 @@ def summarise(
             metrics |= {f"{venue}.{name}": value for name, value in _venue(rows).items()}
     profit = (world.holdings() - endowed) @ world.unit_values()
     owners = world.market.ledger.owner_names
-    for trader in world.traders:
+    for trader in (trader for trader in world.traders if trader.name in owners):
         metrics[f"{trader.name}.profit"] = float(profit[owners.index(trader.name)])
     return metrics
 

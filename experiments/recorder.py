@@ -50,11 +50,13 @@ class Recorder:
             return
         self._moments.append(moment.seconds + moment.step_seconds)
         for number, venue in enumerate(self._venues):
-            fills, flows = venue.drain_fills(), venue.drain_flows()
+            fills = venue.drain_fills()
             if len(fills) and "fills" in self._tables:
                 self._fills[number].append((moment.step, fills))
-            if len(flows) and "flows" in self._tables:
+            flows = venue.drain_flows() if "flows" in self._tables else None
+            if flows is not None and len(flows):
                 self._flows.append((moment.step, number, self._summed(flows)))
+            venue.forget()
             if "steps" in self._tables:
                 row = self._figures[moment.step, number]
                 for name, value in venue.measure(moment).items():

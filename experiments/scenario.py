@@ -1,8 +1,8 @@
 """A scenario: which venues, agents and processes, and how many steps of which length.
 
 A scenario is a module with a class `Params` and a function `build(params)` that returns a fresh
-`Scenario`; one that can replay a price history takes `history` as well. The first line of the
-module's docstring describes it. Modules in
+`Scenario`; one that can replay a price history takes `history` as well, and one with metrics of its
+own has `summarise(world, tables)`. The first line of its docstring describes it. Modules in
 `experiments/scenarios/` are found by name, any other file by its path. Agents are listed, not
 made: the world makes them in the order of their names, so that the order of the list means nothing.
 """
@@ -19,6 +19,7 @@ from types import ModuleType
 from agents.trader import Trader
 from experiments import scenarios
 from experiments.paths import History, Process
+from experiments.tables import TABLES
 from markets.domain import Domain
 from markets.errors import ConfigError
 from markets.params import Params
@@ -36,7 +37,10 @@ class AgentSpec:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that a world is made of. `account_steps` is the thinning of `accounts`."""
+    """Everything that a world is made of.
+
+    `account_steps` is the thinning of `accounts`; `record` are the tables that a run keeps.
+    """
 
     domains: Sequence[Domain]
     venues: Sequence[Venue]
@@ -45,6 +49,7 @@ class Scenario:
     steps: int
     step_seconds: float
     account_steps: int = 60
+    record: tuple[str, ...] = tuple(TABLES)
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -81,7 +81,7 @@ def simulate(
     built = scenario.build(params, history)
     if steps is not None:
         built = replace(built, steps=steps)
-    world = World(built, seed)
+    world = World(built, seed, built.record)
     endowed = world.holdings()
     for done in range(1, built.steps + 1):
         world.step()
@@ -89,4 +89,6 @@ def simulate(
             on_step(done, built.steps)
     tables = world.recorder.tables()
     metrics = summarise(world, tables, endowed)
+    if hasattr(scenario.module, "summarise"):
+        metrics |= scenario.module.summarise(world, tables)
     return Outcome(scenario.name, params.model_dump(), seed, built.steps, tables, metrics)

@@ -185,6 +185,8 @@ class Chain(Domain):
         self.blocks += len(times)
         self._named.clear()
         if times and self._is_free(intents):
+            if len(intents) < 2:
+                return intents
             return sequence(intents, self.ordering, self._market.latency_seconds, rng)
         if len(intents):
             self.mempool.add(intents, moment.seconds)

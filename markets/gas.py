@@ -12,9 +12,16 @@ from pydantic import Field
 
 from markets import params
 from markets.intents import (
+    ADD_COIN,
+    ADD_COINS,
     ADD_LIQUIDITY,
+    ADD_RANGE,
+    COLLECT,
     INCLUDE,
+    REMOVE_COIN,
+    REMOVE_COINS,
     REMOVE_LIQUIDITY,
+    REMOVE_RANGE,
     SWAP_EXACT_IN,
     SWAP_EXACT_OUT,
     TRANSFER,
@@ -30,6 +37,7 @@ class GasSchedule(params.Params):
     swap: int = Field(100_000, ge=0)
     add_liquidity: int = Field(160_000, ge=0)
     remove_liquidity: int = Field(140_000, ge=0)
+    collect: int = Field(90_000, ge=0)
     transfer: int = Field(45_000, ge=0)
     other: int = Field(80_000, ge=0)
 
@@ -37,8 +45,10 @@ class GasSchedule(params.Params):
         """Gas of a row, to be looked up by its action."""
         table = np.full(ACTIONS, self.other, np.int64)
         table[[SWAP_EXACT_IN, SWAP_EXACT_OUT]] = self.swap
-        table[ADD_LIQUIDITY], table[REMOVE_LIQUIDITY] = self.add_liquidity, self.remove_liquidity
-        table[TRANSFER], table[INCLUDE] = self.transfer, 0
+        table[[ADD_LIQUIDITY, ADD_RANGE, ADD_COINS, ADD_COIN]] = self.add_liquidity
+        removals = [REMOVE_LIQUIDITY, REMOVE_RANGE, REMOVE_COINS, REMOVE_COIN]
+        table[removals] = self.remove_liquidity
+        table[COLLECT], table[TRANSFER], table[INCLUDE] = self.collect, self.transfer, 0
         return table
 
     @property
