@@ -1,8 +1,8 @@
 """Pools of two to eight coins with shares: what StableSwap, cryptoswap and weighted pools share.
 
-The share has the decimals of the finest coin. Nothing is locked: the mathematics of these pools
-does not reward a donation to an empty pool the way a ratio of two amounts does. The view holds the
-reserves in common units (see `coin_settlement`), in which the kernels compute.
+The share has the decimals of the finest coin. The view holds the reserves in common units, atoms of
+that coin (see `coin_settlement`), in which the kernels compute. The first coin is the base of the
+pool's figures, the second their quote; every other pair is asked for by its two indices.
 """
 
 from collections.abc import Sequence
