@@ -54,6 +54,7 @@ class Reason(IntEnum):
     SLIPPAGE = 7
     INSURANCE = 8
     GAS = 9
+    RENT = 10
 
 
 FILL = np.dtype(
