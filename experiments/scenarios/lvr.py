@@ -42,7 +42,7 @@ from markets.pools.concentrated_pool import ConcentratedPool
 
 DAY_SECONDS = 86_400.0
 START, VALUE = 2_000.0, 1e9
-FEWEST_BLOCKS, MEMORIES, MOST_BLOCKS = 100_000, 600, 4_000_000
+FEWEST_BLOCKS, MEMORIES, MOST_BLOCKS = 100_000, 150, 4_000_000
 WIDEST = 0.7
 """Standard deviation of ln P over one stretch of the path."""
 
@@ -172,7 +172,12 @@ def _figures(path: Path, fills: Columns) -> Values:
 
 
 def _controls(path: Path, log_fee: float, law: Innovation) -> Values:
-    """Three figures of the outside price and of where the pool stood: each has mean zero."""
+    """Four figures of the outside price and of where the pool stood: each has mean zero.
+
+    Three compare what the price did in the block with its expectation, given the mispricing before
+    it: of its square, of the trade beyond the band, of whether there was one. The last is the
+    change of the squared mispricing, which averages out over a run in its steady state.
+    """
     outside, pool = np.log(path.outside), np.log(path.pool)
     reached = outside - pool
     gap = np.append(0.0, outside[:-1]) - pool
@@ -181,4 +186,5 @@ def _controls(path: Path, log_fee: float, law: Innovation) -> Values:
     down, down_square = law.below(np.maximum(log_fee + gap, 0.0))
     over = np.maximum(np.abs(reached) - log_fee, 0.0)
     missed = (over > 0) - up - down
-    return np.stack([squares, over**2 - up_square - down_square, missed], axis=1)
+    change = np.append(np.diff(gap**2), 0.0)
+    return np.stack([squares, over**2 - up_square - down_square, missed, change], axis=1)
