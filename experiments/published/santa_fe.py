@@ -1,0 +1,177 @@
+"""The Santa Fe model of a book without intelligence: its spread collapses on one curve.
+
+Unit orders. On each side limit orders arrive at rate alpha per unit of price, uniform over prices
+on their side of the opposite best quote; market orders arrive at rate mu on both sides together;
+each order is withdrawn at rate delta. With eps = delta / mu and p_c = mu / (2 alpha), the mean
+spread in units of mu / alpha is a function of eps alone, whatever mu and alpha are; `SPREADS` has
+its values from an independent simulation of 6e7 events, p_c = 50 ticks. (Those are 0.63 to 0.78 of
+the fit 0.28 + 1.86 eps**0.75 printed by Smith et al.; other replications fall as short of it.)
+
+The mid diffuses faster over short lags than over long ones. Over `LATE_LIFETIMES` / delta its
+variance per time, in p_c**2 delta, rises about as eps**0.5; for eps = 0.1 it is 2.5 times that over
+a short lag, 0.5 / mu here. The law mu**2.5 delta**0.5 alpha**-2 of Daniels et al. is not tested.
+
+Arrivals are cut off `REACH` p_c from the opposite quote, nothing else is approximated. A run is a
+stretch of about 100,000 messages; the stretches of a world follow each other after a warm-up of
+five lifetimes, and standard errors are those between stretches.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.poisson_flow import PoissonFlow
+from experiments.poisson_book import VENUE, PoissonWorld
+from experiments.reproduction import Row
+
+CITATION = (
+    "Smith, E., Farmer, J. D., Gillemot, L. and Krishnamurthy, S. (2003), Statistical theory of "
+    "the continuous double auction, Quantitative Finance 3(6), 481-514; Farmer, J. D., Patelli, P. "
+    "and Zovko, I. (2005), PNAS 102(6), 2254-2259"
+)
+DEFAULT_RUNS = 40
+
+SPREADS = {
+    0.001: 0.2255,
+    0.0025: 0.2305,
+    0.005: 0.238,
+    0.01: 0.250,
+    0.02: 0.270,
+    0.05: 0.318,
+    0.1: 0.384,
+}
+DIFFUSING = (0.005, 0.01, 0.02, 0.05, 0.1)
+"""Values of eps over which the exponent is measured."""
+EXPONENT, EXPONENT_TOLERANCE = 0.5, 0.1
+SHORT_OVER_LATE, RATIO_TOLERANCE = 2.5, 0.25
+RELATIVE_TOLERANCE = 0.03
+
+REACH = 6
+STEPS_A_RUN, MESSAGES_A_STEP = 20, 5_000
+WARM_UP_LIFETIMES, LATE_LIFETIMES = 5, 10
+SAMPLES = 2
+"""Mids sampled for the diffusion in a time of 1 / mu."""
+
+
+class Rates(NamedTuple):
+    """One point of the model: eps, p_c in ticks, mu per second."""
+
+    eps: float
+    scale_ticks: int = 50
+    market_rate: float = 1.0
+
+    @property
+    def cancel_rate(self) -> float:
+        """Withdrawals per order and second."""
+        return self.eps * self.market_rate
+
+    @property
+    def density(self) -> float:
+        """alpha: limit orders per tick, side and second."""
+        return self.market_rate / (2 * self.scale_ticks)
+
+    @property
+    def step_seconds(self) -> float:
+        """Whole multiples of 1 / mu with about MESSAGES_A_STEP: each order is placed and tried."""
+        messages = 4 * self.density * REACH * self.scale_ticks + self.market_rate
+        return math.ceil(MESSAGES_A_STEP / messages * self.market_rate) / self.market_rate
+
+    def flow(self) -> PoissonFlow.Params:
+        """The customers; accounts for all who rest on average, and ample room for a step's."""
+        arriving = 2 * self.density * REACH * self.scale_ticks
+        return PoissonFlow.Params(
+            venue=VENUE,
+            count=int(1.2 * arriving / self.cancel_rate) + MESSAGES_A_STEP,
+            limit_rates=(self.density,) * (REACH * self.scale_ticks),
+            cancel_rates=(self.cancel_rate,),
+            market_rate=self.market_rate / 2,
+            opening_bid_ticks=400 * self.scale_ticks,
+            opening_spread_ticks=self.scale_ticks // 2,
+        )
+
+
+class Measured(NamedTuple):
+    """Spread of each run in units of mu / alpha, and mids in ticks, SAMPLES in each 1 / mu."""
+
+    spreads: NDArray[np.float64]
+    mids: NDArray[np.float64]
+
+
+def measure(rates: Rates, runs: int, seed: int) -> Measured:
+    """Let a world warm up, then measure so many stretches."""
+    seconds = rates.step_seconds
+    world = PoissonWorld(rates.flow(), seconds, seed)
+    for _ in range(math.ceil(WARM_UP_LIFETIMES / rates.cancel_rate / seconds)):
+        world.step()
+    grid = np.arange(round(seconds * rates.market_rate * SAMPLES)) / SAMPLES / rates.market_rate
+    spreads, mids, before = [], [], world.mids_ticks()[-1]
+    for _ in range(runs * STEPS_A_RUN):
+        world.step()
+        spreads.append(world.spread_ticks() * rates.density / rates.market_rate)
+        moving = np.concatenate([[before], world.mids_ticks()])
+        mids.append(moving[np.searchsorted(world.flow.times, grid, "right")])
+        before = moving[-1]
+    return Measured(np.reshape(spreads, (runs, -1)).mean(axis=1), np.concatenate(mids))
+
+
+def diffusion(rates: Rates, mids: NDArray[np.float64], lag: int) -> tuple[float, float]:
+    """Variance per time of the mid's moves over a lag of so many samples; relative error.
+
+    In units of p_c**2 delta. The error is that of a Brownian motion seen in overlapping lags.
+    """
+    moves = mids[lag:] - mids[:-lag]
+    seconds = lag / SAMPLES / rates.market_rate
+    scaled = (moves**2).mean() / seconds / (rates.scale_ticks**2 * rates.cancel_rate)
+    return float(scaled), math.sqrt(4 * lag / (3 * len(mids)))
+
+
+def late_diffusion(eps: float, mids: NDArray[np.float64]) -> tuple[float, float]:
+    """The same over LATE_LIFETIMES, for mu of 1 and p_c of 50 ticks."""
+    return diffusion(Rates(eps), mids, round(LATE_LIFETIMES / eps * SAMPLES))
+
+
+def reproduce(runs: int, seed: int) -> list[Row]:
+    """Spreads, the collapse, and diffusion; fewer than the default of runs widen tolerances."""
+    wider = max(1.0, math.sqrt(DEFAULT_RUNS / runs))
+    measured = {eps: measure(Rates(eps), runs, seed) for eps in SPREADS}
+    rows = [
+        _spread(f"spread at eps {eps:g}", published, measured[eps].spreads, wider)
+        for eps, published in SPREADS.items()
+    ]
+    for rates in (Rates(0.01, scale_ticks=200), Rates(0.05, market_rate=4.0)):
+        label = f"at eps {rates.eps:g}, p_c {rates.scale_ticks}, mu {rates.market_rate:g}"
+        spreads = measure(rates, runs, seed + 1).spreads
+        rows.append(_spread(f"spread {label}", SPREADS[rates.eps], spreads, wider))
+    return rows + _diffusion_rows({eps: measured[eps].mids for eps in DIFFUSING}, wider)
+
+
+def _spread(quantity: str, published: float, spreads: NDArray[np.float64], wider: float) -> Row:
+    tolerance = RELATIVE_TOLERANCE * published * wider
+    error = spreads.std(ddof=1) / math.sqrt(len(spreads)) if len(spreads) > 1 else math.nan
+    return Row("santa_fe", quantity, published, tolerance, float(spreads.mean()), float(error))
+
+
+def _diffusion_rows(mids: dict[float, NDArray[np.float64]], wider: float) -> list[Row]:
+    """The exponent of eps, fitted to the logarithms, and short against late at the largest eps."""
+    late = np.array([late_diffusion(eps, mids[eps]) for eps in DIFFUSING])
+    logs = np.log(DIFFUSING) - np.log(DIFFUSING).mean()
+    weights = logs / (logs @ logs)
+    exponent, error = weights @ np.log(late[:, 0]), math.sqrt(weights**2 @ late[:, 1] ** 2)
+    short, _ = diffusion(Rates(DIFFUSING[-1]), mids[DIFFUSING[-1]], 1)
+    ratio = short / late[-1, 0]
+    figures = (
+        ("late diffusion: exponent of eps", EXPONENT, EXPONENT_TOLERANCE, exponent, error),
+        (
+            "short over late diffusion at eps 0.1",
+            SHORT_OVER_LATE,
+            RATIO_TOLERANCE,
+            ratio,
+            ratio * late[-1, 1],
+        ),
+    )
+    return [
+        Row("santa_fe", quantity, published, tolerance * wider, float(got), float(se))
+        for quantity, published, tolerance, got, se in figures
+    ]
