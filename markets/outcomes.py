@@ -54,7 +54,9 @@ class Reason(IntEnum):
     SLIPPAGE = 7
     INSURANCE = 8
     GAS = 9
-    RENT = 10
+    CLAWBACK = 10
+    RENT = 11
+    REWARD = 12
 
 
 FILL = np.dtype(
