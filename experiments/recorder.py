@@ -56,6 +56,8 @@ class Recorder:
             flows = venue.drain_flows() if "flows" in self._tables else None
             if flows is not None and len(flows):
                 self._flows.append((moment.step, number, self._summed(flows)))
+            for event, value in venue.drain_events():
+                self.event(moment.step, venue.name, event, value)
             venue.forget()
             if "steps" in self._tables:
                 row = self._figures[moment.step, number]
@@ -139,7 +141,7 @@ class Recorder:
             "price": np.divide(notional, size, out=np.full(len(fills), np.nan), where=size != 0),
             "size": size,
             "taker_fee": fills["taker_fee_atoms"] / fee_scale,
-            "maker_fee": fills["maker_fee_atoms"] / quote_scale,
+            "maker_fee": fills["maker_fee_atoms"] / fee_scale,
             "reason": _REASONS[fills["reason"]],
         }
 

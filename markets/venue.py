@@ -7,7 +7,7 @@ told the `Moment` and never asks a clock or draws a number. Each call below is o
     execute    intents row by row, a code for each           liquidate unsafe positions, forced
     check      invariants; raise BrokenInvariant             measure   figures for the step's record
 
-Fills and flows gather inside until they are drained, once a step, for the record.
+Fills, flows and events gather inside until they are drained, once a step, for the record.
 """
 
 from abc import ABC, abstractmethod
@@ -62,6 +62,7 @@ class Venue(ABC):
     def __init__(self) -> None:
         self._fills: list[Fills] = []
         self._flows: list[Flows] = []
+        self._events: list[tuple[str, float]] = []
 
     @abstractmethod
     def columns(self) -> tuple[Asset, ...]:
@@ -84,6 +85,9 @@ class Venue(ABC):
     @abstractmethod
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
         """Carry out intents row by row and return a `Code` for each."""
+
+    def clear(self, moment: Moment) -> None:  # noqa: B027 - only auctions gather first
+        """Trade what has gathered: called once a step, after the last intent."""
 
     def liquidate(self, moment: Moment) -> None:  # noqa: B027 - only leverage is liquidated
         """Close unsafe positions by force."""
@@ -112,7 +116,8 @@ class Venue(ABC):
         """Go back to a snapshot."""
 
     def forget(self) -> None:
-        """Drop fills and flows that nobody records."""
+        """Drop fills, flows and events that nobody records."""
+        self._events.clear()
         self._fills.clear()
         self._flows.clear()
 
@@ -126,6 +131,12 @@ class Venue(ABC):
         fills = np.concatenate(self._fills) if self._fills else np.zeros(0, FILL)
         self._fills.clear()
         return fills
+
+    def drain_events(self) -> list[tuple[str, float]]:
+        """What has happened once since the last call: (event, its size)."""
+        events = list(self._events)
+        self._events.clear()
+        return events
 
     def drain_flows(self) -> Flows:
         """The payments since the last call."""
