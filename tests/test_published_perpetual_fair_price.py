@@ -1,0 +1,47 @@
+"""Fair prices of perpetuals: what arbitrage makes of them, and what the basis does without it."""
+
+import pytest
+
+from experiments.published import clamp_equilibrium, perpetual_fair_price
+from experiments.scenario import find_scenario
+from experiments.simulate import resolve, simulate
+
+SCENARIO = find_scenario("perpetual_fair_price")
+
+
+def premium(**overrides: object) -> dict[str, float]:
+    dotted = {name.replace("__", "."): value for name, value in overrides.items()}
+    return simulate(SCENARIO, resolve(SCENARIO, {"days": 6, **dotted}), seed=3).metrics
+
+
+def test_without_arbitrageurs_the_basis_varies_more() -> None:
+    tied, free = premium(), premium(arbitrage=False)
+    assert free["premium_deviation"] > 1.5 * tied["premium_deviation"]
+    assert free["premium_mean"] > tied["premium_mean"] + 3e-4
+
+
+def test_the_premium_follows_the_carry_both_ways() -> None:
+    assert premium(arbitrageur__carry_per_year=1.0)["premium_mean"] == pytest.approx(
+        9.1e-4, abs=1e-4
+    )
+    assert premium(arbitrageur__carry_per_year=-1.0)["premium_mean"] == pytest.approx(
+        -9.1e-4, abs=1e-4
+    )
+
+
+def test_a_wider_cost_leaves_a_wider_band() -> None:
+    narrow = premium(arbitrageur__cost=1e-5)["premium_deviation"]
+    assert premium(arbitrageur__cost=4e-4)["premium_deviation"] > narrow
+
+
+def test_the_hedge_is_flat_and_the_ledger_exact() -> None:
+    metrics = premium()
+    assert metrics["ledger_residual_atoms"] == 0
+    assert abs(metrics["arbitrageur.profit"]) < 2e4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [perpetual_fair_price, clamp_equilibrium])
+def test_the_published_rows(module: object) -> None:
+    rows = module.reproduce(1, seed=0)  # type: ignore[attr-defined]
+    assert [(row.quantity, row.got) for row in rows if not row.ok] == []
