@@ -1,35 +1,17 @@
 """One order book that lives on Poisson flow alone: the stage of two reproductions.
 
-The scenario has a single book read from tapes, with ticks of one cash unit and lots of one share,
-and one cohort of zero-intelligence customers (see `agents.poisson_flow`). The measures take the
-feed of a step, so that they weigh every state of the book with the time it lasted, not only those
-that happen to stand at the end of steps.
+The scenario has a single book that reads tapes, and one cohort of customers without intelligence
+(see `agents.poisson_flow`). The measures take the feed of a step, so that they weigh every state of
+the book with the time it lasted, not only those that happen to stand at the end of steps.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.poisson_flow import PoissonFlow
-from agents.trader import Trader
-from experiments.scenario import AgentSpec, Scenario
+from experiments.taped_scenario import VENUE, taped
 from experiments.world import World
-from markets.assets import Asset, Instrument
-from markets.spot.tape import AsSent, TapeBook
-
-VENUE = "book"
-
-
-def taped(kind: type[Trader], params: Trader.Params, step_seconds: float) -> Scenario:
-    """One tape book and one agent on it; the caller takes as many steps as it needs."""
-    instrument = Instrument(Asset("share", 0), Asset("cash", 0), tick_size=1, lot_size=1)
-    return Scenario(
-        domains=(AsSent("exchange"),),
-        venues=(TapeBook(VENUE, "exchange", instrument),),
-        agents=(AgentSpec("flow", kind, params),),
-        processes=(),
-        steps=1,
-        step_seconds=step_seconds,
-    )
+from markets.spot.tape import TapeBook
 
 
 class PoissonWorld(World):

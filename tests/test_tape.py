@@ -7,7 +7,7 @@ import pytest
 
 from agents.poisson_flow import ANYWHERE, bands
 from agents.trader import Trader
-from experiments.poisson_book import VENUE, taped
+from experiments.taped_scenario import VENUE, taped
 from experiments.world import World
 from markets.errors import ConfigError
 from markets.intents import BUY, SELL, Intent, limit_order, market_order

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.poisson_flow import PoissonFlow
-from experiments.poisson_book import VENUE, PoissonWorld, taped
+from experiments.poisson_book import PoissonWorld
 from experiments.queue_race import QueueRaces
 from experiments.reproduction import Row
+from experiments.taped_scenario import VENUE, taped
 from experiments.world import World
 
 CITATION = (

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.poisson_flow import PoissonFlow
-from experiments.poisson_book import VENUE, PoissonWorld
+from experiments.poisson_book import PoissonWorld
 from experiments.reproduction import Row
+from experiments.taped_scenario import VENUE
 
 CITATION = (
     "Smith, E., Farmer, J. D., Gillemot, L. and Krishnamurthy, S. (2003), Statistical theory of "
