@@ -1,8 +1,8 @@
 """The desk: what every trade of a perpetual touches, and the trade itself.
 
-A trade of q lots at P ticks moves q contracts one way and q*P*k atoms of claims the other, k =
-`notional_atoms`. Fees are rounded up, rebates down, each fill for itself; a forced trade (a
-liquidation) pays no taker fee and earns no rebate, so that the fee account never owes. Reduce-only
+A trade moves contracts one way and their cost in claims the other (see `positions`). Fees are
+rounded up, rebates down, each fill for itself; a forced trade (a liquidation) pays no taker fee and
+earns no rebate, so that the fee account never owes. Reduce-only
 orders are cut to what their account still holds, and go when that is nothing. Meeting one's own
 order cancels the resting one. Open lots by account count what may add to a position: all resting
 orders but the reduce-only ones. Nothing is in escrow.
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.derivatives.positions import Positions, Terms, take_lots
+from markets.derivatives.positions import Positions, Terms, cost_atoms, take_lots
 from markets.intents import REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Reason
@@ -60,6 +60,13 @@ def drop_orders(desk: Desk, account: int) -> None:
 
 
 @kernel()
+def clear_book(desk: Desk) -> None:
+    """Take all resting orders out of the book."""
+    for account in range(len(desk.book.heads)):
+        drop_orders(desk, account)
+
+
+@kernel()
 def reducible_lots(desk: Desk, account: int, side: int) -> int:
     """How many lots of `side` would only reduce the account's position."""
     return max(0, -side * desk.positions.balances[account, desk.terms.contract])
@@ -101,14 +108,15 @@ def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> in
         drop_order(desk, slot)
         return 0
     price_ticks = order.price_ticks
-    quote_atoms = traded * price_ticks * terms.notional_atoms
+    cost = cost_atoms(terms, side * traded, price_ticks)
+    quote_atoms = abs(cost)
     taker_fee, maker_fee = 0, ppm_up(quote_atoms, terms.maker_fee_ppm)
     if reason == _TRADE:
         taker_fee = ppm_up(quote_atoms, terms.taker_fee_ppm)
     else:
         maker_fee = max(0, maker_fee)
-    take_lots(positions, terms, taker, side * traded, side * quote_atoms)
-    take_lots(positions, terms, maker, -side * traded, -side * quote_atoms)
+    take_lots(positions, terms, taker, side * traded, cost)
+    take_lots(positions, terms, maker, -side * traded, -cost)
     positions.balances[taker, terms.margin] -= taker_fee
     positions.balances[maker, terms.margin] -= maker_fee
     positions.balances[terms.fees, terms.margin] += taker_fee + maker_fee

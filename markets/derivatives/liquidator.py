@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.brackets import whole_brackets
+from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk
 from markets.derivatives.margin import Tiers
-from markets.derivatives.positions import Positions, Terms, find_unsafe
+from markets.derivatives.positions import Positions, Terms, find_unsafe, value_atoms
 from markets.derivatives.ranking import Ranking, adl_queue
 from markets.derivatives.waterfall import (
     HELD_CLAIM,
@@ -87,8 +88,9 @@ def liquidation_flows(takeovers: Takeovers, fills: Fills, terms: Terms) -> list[
     fund, margin = terms.fund, terms.margin
     accounts, equity = takeovers[:, 0], takeovers[:, 2]
     closed = fills[fills["reason"] == Reason.ADL]
-    value_atoms = terms.mark_ticks * terms.notional_atoms
-    forgone = closed["side"] * (closed["size_lots"] * value_atoms - closed["quote_atoms"])
+    sign = np.where(terms.form == INVERSE, -1, 1) * closed["side"]
+    forgone = -value_atoms(terms, -closed["side"] * closed["size_lots"], terms.mark_ticks)
+    forgone = forgone - sign * closed["quote_atoms"]
     return [
         flows(accounts, fund, margin, np.maximum(equity, 0), Reason.LIQUIDATION),
         flows(fund, accounts, margin, np.maximum(-equity, 0), Reason.INSURANCE),

@@ -2,7 +2,7 @@
 
 An order that may add to a position must find
 
-    equity - open loss - fees >= IM(mark * k * max(|c + bids|, |c - asks|)),
+    equity - open loss - fees >= IM(notional at the mark of max(|c + bids|, |c - asks|)),
 
 open loss = what the order would lose at once against the mark, taking the book as it stands up to
 its limit and resting at its limit. `bids` and `asks` count the lots on offer, this order included
@@ -16,8 +16,9 @@ Rounding: requirements and fees up, what may be withdrawn down.
 from typing import NamedTuple
 
 from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, reducible_lots
-from markets.derivatives.positions import Terms, equity_atoms
+from markets.derivatives.positions import Terms, cost_atoms, equity_atoms, value_atoms
 from markets.intents import IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Code
@@ -71,14 +72,14 @@ def best_opposite_ticks(book: BookArrays, side: int) -> int:
 
 @kernel()
 def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
-    """Lots that the book would give up to the limit, and their cost in lots times ticks."""
+    """Lots that the book would give up to the limit, and their signed cost in atoms."""
     left, cost = order.lots, 0
     price_ticks = best_opposite_ticks(desk.book, order.side)
     while left > 0 and price_ticks != NO_PRICE:
         if order.side * (order.limit_ticks - price_ticks) < 0:
             break
         taken = min(left, level_lots(desk.book, -order.side, price_ticks))
-        cost += taken * price_ticks
+        cost += cost_atoms(desk.terms, order.side * taken, price_ticks)
         left -= taken
         if order.side > 0:
             price_ticks = next_ask_ticks(desk.book, price_ticks)
@@ -92,12 +93,12 @@ def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
     """Whether the account may add this order to what it holds and has on offer."""
     terms, positions = desk.terms, desk.positions
     lots, cost = _book_cost(desk, order)
-    fees = ppm_up(cost * terms.notional_atoms, max(terms.taker_fee_ppm, 0))
+    fees = ppm_up(abs(cost), max(terms.taker_fee_ppm, 0))
     if not order.flags & IMMEDIATE_OR_CANCEL:
-        resting = (order.lots - lots) * order.limit_ticks
-        fees += ppm_up(resting * terms.notional_atoms, max(terms.maker_fee_ppm, 0))
+        resting = cost_atoms(terms, order.side * (order.lots - lots), order.limit_ticks)
+        fees += ppm_up(abs(resting), max(terms.maker_fee_ppm, 0))
         lots, cost = order.lots, cost + resting
-    open_loss = max(0, order.side * (cost - lots * terms.mark_ticks)) * terms.notional_atoms
+    open_loss = max(0, cost - value_atoms(terms, order.side * lots, terms.mark_ticks))
     contracts = positions.balances[order.account, terms.contract]
     bids, asks = positions.open_bid_lots[order.account], positions.open_ask_lots[order.account]
     if order.side > 0:
@@ -105,8 +106,30 @@ def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
     else:
         asks += lots
     exposed = max(abs(contracts + bids), abs(contracts - asks))
-    needed = requirement_atoms(rules.initial, exposed * terms.mark_ticks * terms.notional_atoms)
+    exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
+    needed = requirement_atoms(rules.initial, exposed_atoms)
     return equity_atoms(positions, terms, order.account) - open_loss - fees >= needed
+
+
+@kernel()
+def _inverse_solvent_limit(terms: Terms, signed_lots: int, claim: int, fee_ppm: int) -> int:
+    """The same where value goes with 1/P: solved in floats, then stepped to the exact tick."""
+    side = 1 if signed_lots > 0 else -1
+    if side > 0 and claim >= 0:
+        return MAX_PRICE_TICKS
+    if side < 0 and claim <= 0:
+        return MAX_PRICE_TICKS + 1
+    if side > 0 and fee_ppm >= PPM:
+        return 0
+    kept = 1.0 - side * fee_ppm / PPM
+    root = abs(float(signed_lots)) * terms.notional_atoms * kept / abs(float(claim))
+    worst_ticks = int(min(max(root + side, 1.0), MAX_PRICE_TICKS))
+    while 0 < worst_ticks <= MAX_PRICE_TICKS:
+        cost = cost_atoms(terms, signed_lots, worst_ticks)
+        if claim - cost - ppm_up(abs(cost), fee_ppm) >= 0:
+            return worst_ticks
+        worst_ticks -= side
+    return worst_ticks
 
 
 @kernel()
@@ -118,14 +141,16 @@ def _solvent_limit(desk: Desk, order: Order) -> int:
     terms = desk.terms
     contracts = abs(desk.positions.balances[order.account, terms.contract])
     claim = desk.positions.balances[order.account, terms.margin] - contracts
-    value_atoms = contracts * terms.notional_atoms
     fee_ppm = max(terms.taker_fee_ppm, terms.maker_fee_ppm, 0)
+    if terms.form == INVERSE:
+        return _inverse_solvent_limit(terms, order.side * contracts, claim, fee_ppm)
+    tick_atoms = contracts * terms.notional_atoms
     if order.side > 0:
-        return (claim - ppm_up(claim, fee_ppm)) // value_atoms
+        return (claim - ppm_up(claim, fee_ppm)) // tick_atoms
     if claim >= 0:
         return 1
     gross_ppm = -(-fee_ppm * PPM // (PPM - fee_ppm))
-    return -((claim - ppm_up(-claim, gross_ppm)) // value_atoms)
+    return -((claim - ppm_up(-claim, gross_ppm)) // tick_atoms)
 
 
 @kernel()
@@ -155,6 +180,9 @@ def _refusal(desk: Desk, order: Order) -> int:
     lots = held + offered + order.lots
     highest_ticks = max(order.limit_ticks, desk.terms.mark_ticks)
     value = float(lots) * float(highest_ticks) * float(desk.terms.notional_atoms)
+    if desk.terms.form == INVERSE:
+        lowest_ticks = min(order.limit_ticks, desk.terms.mark_ticks)
+        value = float(lots) * float(desk.terms.notional_atoms) / float(lowest_ticks)
     if lots > MAX_LOTS or value > MAX_NOTIONAL_ATOMS:
         return _OUT_OF_RANGE
     return 0
@@ -167,7 +195,8 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
         return _NO_LIQUIDITY, order
     if order.flags & MARKET:
         limit_ticks = _band_limit(desk.terms, order.side, rules.market_band_ppm)
-        order = Order(order.account, order.side, order.lots, limit_ticks, order.flags)
+        flags = order.flags | IMMEDIATE_OR_CANCEL
+        order = Order(order.account, order.side, order.lots, limit_ticks, flags)
     code = _refusal(desk, order)
     if code != 0:
         return code, order
@@ -202,5 +231,6 @@ def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
     wallet = positions.balances[account, terms.margin] + positions.entry_atoms[account]
     bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
     exposed = max(abs(contracts + bids), abs(contracts - asks))
-    needed = requirement_atoms(rules.initial, exposed * terms.mark_ticks * terms.notional_atoms)
+    exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
+    needed = requirement_atoms(rules.initial, exposed_atoms)
     return min(equity_atoms(positions, terms, account), wallet) - needed

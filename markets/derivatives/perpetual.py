@@ -1,16 +1,17 @@
-"""A linear perpetual on its own order book, margined in the quote asset: the venue.
+"""A perpetual or dated future on its own order book, margined in its settlement asset: the venue.
 
 The ledger carries two signed assets: `<name>:contract` in lots and `<name>:margin`, claims on the
-vault in atoms of the quote. A position is (contracts c, claim m); with the mark P and k atoms of a
-lot and tick, equity = m + c P k. Every trade, fee, funding stamp, liquidation and ADL moves claims
-between accounts, so that always
+vault in atoms of the settlement asset. A position is (contracts c, claim m), worth m + value(c, P)
+at the mark P, linear, quanto or inverse alike (`contract_form`). Every trade, fee, funding stamp,
+liquidation and ADL moves claims between accounts, so that always
 
     vault's collateral = -vault's claims = sum of all equities.
 
-Three accounts belong to the venue: vault, insurance fund, fees. Deposits turn quote into claims,
-withdrawals turn free margin back. One step: accrue (index, mark, premium, funding at its stamp),
-execute, liquidate. Matching and rounding: `perpetual_matching`; funding: `positions`, `marking`;
-liquidation: `waterfall`. Left out: isolated margin, several collaterals, inverse contracts.
+Three accounts belong to the venue: vault, insurance fund, fees. Deposits turn collateral into
+claims, withdrawals turn free margin back. One step: accrue (index, mark, premium; funding at its
+stamp or settlement at expiry), execute, liquidate. Matching and rounding: `perpetual_matching`;
+funding: `positions`, `marking`; expiry: `settlement`; liquidation: `waterfall`. An account's margin
+here is isolated from all it has elsewhere.
 """
 
 import math
@@ -19,23 +20,31 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
-from markets.derivatives.brackets import MarginTier, margin_tiers, whole_brackets
-from markets.derivatives.desk import Desk
+from markets.derivatives.brackets import margin_tiers, whole_brackets
+from markets.derivatives.contract_form import ContractForm
+from markets.derivatives.desk import Desk, clear_book
+from markets.derivatives.expiry import SettlementWindow
 from markets.derivatives.funding import impact_price
 from markets.derivatives.liquidator import Liquidator, liquidation_flows, most_fills
-from markets.derivatives.marking import BookQuotes, Marking, MarkingParams
+from markets.derivatives.marking import BookQuotes, Marking
 from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
 from markets.derivatives.perpetual_matching import execute
+from markets.derivatives.perpetual_params import PerpetualParams
 from markets.derivatives.perpetual_view import PerpetualView
-from markets.derivatives.positions import RATE_SCALE, Positions, Terms, pay_funding
-from markets.derivatives.ranking import Ranking
+from markets.derivatives.positions import (
+    RATE_SCALE,
+    Positions,
+    Terms,
+    equity_column,
+    pay_funding,
+)
+from markets.derivatives.settlement import close_all, cover_deficit, pay_out
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
-from markets.outcomes import FILL, Fills, Flows, Reason, fee_flows, flows
+from markets.outcomes import FILL, Code, Fills, Flows, Reason, fee_flows, flows
 from markets.rounding import PPM
 from markets.spot.book import MAX_PRICE_TICKS, NO_PRICE, Book
 from markets.venue import Moment, Venue
@@ -47,61 +56,59 @@ _DEPTH = 0.01
 
 
 class Perpetual(Venue):
-    """A perpetual futures exchange for one instrument: base is the underlying, quote the margin."""
+    """A futures exchange for one contract; `settlement` is for a quanto's third asset."""
 
-    class Params(MarkingParams):
-        """Fees and margins in ppm of notional; the initial rate of higher brackets in proportion.
-
-        `index_venues` are spot venues of the same market; without, the reference is the index.
-        """
-
-        index_venues: tuple[str, ...] = ()
-        maker_fee_ppm: int = Field(default=200, ge=-100_000, le=100_000)
-        taker_fee_ppm: int = Field(default=500, ge=0, le=100_000)
-        initial_margin_ppm: int = Field(default=10_000, gt=0, le=PPM)
-        maintenance_tiers: tuple[MarginTier, ...] = (MarginTier(),)
-        market_band_ppm: int = Field(default=50_000, ge=0, lt=PPM)
-        insurance_fund_quote: float = Field(default=0.0, ge=0)
-        """Brought in from outside at the start."""
-        adl_ranking: Ranking = Ranking.LEVERAGE
-
-        @model_validator(mode="after")
-        def _is_coherent(self) -> "Perpetual.Params":
-            floors = [tier.floor_quote for tier in self.maintenance_tiers]
-            rates = [tier.maintenance_ppm for tier in self.maintenance_tiers]
-            if not floors or floors[0] != 0 or sorted(set(floors)) != floors:
-                raise ValueError("maintenance_tiers must begin at floor 0 and rise")
-            if sorted(rates) != rates or rates[0] > self.initial_margin_ppm:
-                raise ValueError("maintenance rates must rise from at most initial_margin_ppm")
-            if self.maker_fee_ppm + self.taker_fee_ppm < 0:
-                raise ValueError("maker_fee_ppm must not give back more than taker_fee_ppm takes")
-            return self
+    class Params(PerpetualParams):
+        """See `PerpetualParams`."""
 
     def __init__(
-        self, name: str, domain: str, instrument: Instrument, params: Params | None = None
+        self,
+        name: str,
+        domain: str,
+        instrument: Instrument,
+        params: Params | None = None,
+        settlement: Asset | None = None,
     ) -> None:
         super().__init__()
         self.name, self.domain, self.instrument = name, domain, instrument
         self.params = params or self.Params()
-        quote = instrument.quote
+        self.form = self._form(settlement)
         self.contract = Asset(f"{name}:contract", 0, signed=True)
-        self.margin = Asset(f"{name}:margin", quote.decimals, signed=True)
+        self.margin = Asset(f"{name}:margin", self.form.settlement.decimals, signed=True)
         self.marking = Marking(self.params)
         self.book = Book()
         self.batches = 0
+        self.expired = False
         self.shortfalls = 0
         """Steps that left the fund with a position or a debt, nobody being left to take it."""
+        scale = self.form.settlement.scale
         tiers, initial = margin_tiers(self.params.maintenance_tiers, self.params.initial_margin_ppm)
-        self._rules = Rules(whole_brackets(initial, quote.scale), self.params.market_band_ppm)
-        self._liquidator = Liquidator(tiers, quote.scale, self.params.adl_ranking)
+        self._rules = Rules(whole_brackets(initial, scale), self.params.market_band_ppm)
+        self._liquidator = Liquidator(tiers, scale, self.params.adl_ranking)
+        self._window: SettlementWindow | None = None
+        if self.params.expiry_seconds is not None:
+            self._window = SettlementWindow(
+                self.params.expiry_seconds, self.params.settlement_window_seconds
+            )
         self._tally = _StepTally()
         self._last_volume_lots = 0
         self._last_ticks = NO_PRICE
         self._without_flows: list[Fills] = []
 
+    def _form(self, settlement: Asset | None) -> ContractForm:
+        kind = self.params.contract
+        own = self.instrument.base if kind == "inverse" else self.instrument.quote
+        return ContractForm(
+            kind,
+            self.instrument,
+            settlement or own,
+            self.params.contract_value_quote,
+            self.params.quanto_rate,
+        )
+
     def columns(self) -> tuple[Asset, ...]:
         """Underlying and collateral, then the venue's own contracts and claims."""
-        return self.instrument.base, self.instrument.quote, self.contract, self.margin
+        return self.instrument.base, self.form.settlement, self.contract, self.margin
 
     def open(self, market: "Market") -> None:
         """Open vault, fund and fees, and endow the fund; index venues must exist."""
@@ -113,20 +120,21 @@ class Perpetual(Venue):
         vault, fund, fees = self.accounts.tolist()
         column = market.ledger.column
         self._terms = Terms(
-            quote=column[self.instrument.quote.name],
+            quote=column[self.form.settlement.name],
             contract=column[self.contract.name],
             margin=column[self.margin.name],
             vault=vault,
             fund=fund,
             fees=fees,
-            lot_atoms=self.instrument.lot_atoms,
-            notional_atoms=self.instrument.notional_atoms,
+            lot_atoms=self.form.lot_atoms,
+            notional_atoms=self.form.notional_atoms,
             maker_fee_ppm=self.params.maker_fee_ppm,
             taker_fee_ppm=self.params.taker_fee_ppm,
             mark_ticks=0,
+            form=self.form.code,
         )
-        endowment = self.instrument.quote.to_atoms(self.params.insurance_fund_quote)
-        market.ledger.issue(self.accounts[1:2], self.instrument.quote.name, endowment)
+        endowment = self.form.settlement.to_atoms(self.params.insurance_fund_quote)
+        market.ledger.issue(self.accounts[1:2], self.form.settlement.name, endowment)
         self.fund_margin(self.accounts[1:2], np.array([endowment]))
 
     def fund_margin(self, accounts: NDArray[np.int64], atoms: NDArray[np.int64]) -> None:
@@ -152,11 +160,14 @@ class Perpetual(Venue):
         self.book.ensure(accounts=rows)
         elsewhere = ledger.domain != ledger.domain_names.index(self.domain)
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
-        columns = [np.zeros(rows, np.int64) for _ in range(3)]
+        columns = [np.zeros(rows, np.int64) for _ in range(4)]
+        columns[3] += ledger.balances[:, self._terms.margin]
         self._positions = Positions(ledger.balances, *columns)
 
     def accrue(self, moment: Moment) -> None:
-        """Take index, premium and mark of the step; at a stamp longs and shorts settle funding."""
+        """Take index and mark of the step; funding at its stamp, settlement at expiry."""
+        if self.expired:
+            return
         self._last_volume_lots = self._tally.volume_lots
         self._tally = _StepTally()
         members = [
@@ -166,10 +177,42 @@ class Perpetual(Venue):
         fallback = moment.reference.get(self.instrument.base.name, math.nan)
         self.marking.update(members, fallback, self._book_quotes(), moment)
         if not math.isnan(self.marking.mark):
-            mark_ticks = max(1, self.instrument.to_ticks(self.marking.mark))
-            self._terms = self._terms._replace(mark_ticks=mark_ticks)
-            if self.marking.stamp(moment):
+            self._set_mark(self.marking.mark)
+            if self._window is not None:
+                self._window.add(moment.seconds, self.marking.index)
+                if moment.seconds >= cast(float, self.params.expiry_seconds):
+                    self._expire(self._window.mean)
+            elif self.marking.stamp(moment):
                 self._pay_funding()
+
+    def _set_mark(self, mark: float) -> None:
+        mark_ticks = max(1, self.instrument.to_ticks(mark))
+        self._terms = self._terms._replace(mark_ticks=mark_ticks)
+
+    def _expire(self, settlement_price: float) -> None:
+        """Cancel all orders, close all positions at the price, cover debts and pay everybody."""
+        self._set_mark(settlement_price)
+        self.marking.mark = self.instrument.to_price(self._terms.mark_ticks)
+        clear_book(self._desk(0))
+        positions, terms = self._positions, self._terms
+        settled = close_all(positions, terms, self.params.settlement_fee_ppm)
+        profits = positions.balances[:, terms.margin] - positions.deposited_atoms
+        cut = cover_deficit(positions, terms, profits)
+        everybody = np.arange(len(profits))
+        for payer, receiver, atoms, reason in (
+            (everybody, terms.fees, settled.fees_atoms, Reason.FEE),
+            (terms.fund, everybody, settled.debts_atoms, Reason.INSURANCE),
+            (everybody, terms.fund, cut, Reason.CLAWBACK),
+        ):
+            self._flows.append(flows(payer, receiver, terms.margin, atoms, reason))
+        pay_out(positions, terms)
+        self.expired = True
+        self._events.append(("settlement", self.marking.mark))
+        if cut.any():
+            self._events.append(("clawback", self._units(int(cut.sum()))))
+
+    def _units(self, atoms: Any) -> Any:
+        return self.form.settlement.to_units(atoms)
 
     def _book_quotes(self) -> BookQuotes:
         bid_ticks, ask_ticks = self.book.bid_ticks, self.book.ask_ticks
@@ -185,12 +228,15 @@ class Perpetual(Venue):
             price_ticks, size_lots = self.book.levels(side, count)
             average = impact_price(
                 np.asarray(self.instrument.to_price(price_ticks), np.float64),
-                np.asarray(self.instrument.to_base(size_lots), np.float64),
+                np.asarray(self._base_of(size_lots, price_ticks), np.float64),
                 self.params.impact_notional_quote,
             )
             if len(price_ticks) < count or not math.isnan(average):
                 return float(average)
             count *= 4
+
+    def _base_of(self, lots: Any, price_ticks: Any) -> Any:
+        return self.form.to_base(lots, self.instrument.to_price(np.maximum(price_ticks, 1)))
 
     def _pay_funding(self) -> None:
         terms = self._terms
@@ -227,8 +273,10 @@ class Perpetual(Venue):
         )
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
-        """Carry out intents in order; returns a code for each."""
+        """Carry out intents in order; returns a code for each. After expiry all are refused."""
         self.batches += 1
+        if self.expired:
+            return np.full(len(intents), Code.HALTED, np.int64)
         limits = np.minimum(intents["limit"][intents["action"] == PLACE], MAX_PRICE_TICKS)
         self.book.ensure(len(limits), int(limits.max(initial=0)) + 1)
         codes = np.empty(len(intents), np.int64)
@@ -259,7 +307,7 @@ class Perpetual(Venue):
 
     def liquidate(self, moment: Moment) -> None:
         """Close accounts below maintenance, worst first; then take debts left without position."""
-        if self._terms.mark_ticks < 1:
+        if self._terms.mark_ticks < 1 or self.expired:
             return
         balances, terms = self._positions.balances, self._terms
         unsafe = self._liquidator.unsafe(self._positions, terms)
@@ -271,7 +319,10 @@ class Perpetual(Venue):
             if len(debtors):
                 self._close(debtors)
         owes = balances[terms.fund, terms.margin] < 0
-        self.shortfalls += bool(owes or balances[terms.fund, terms.contract])
+        if owes or balances[terms.fund, terms.contract]:
+            self.shortfalls += 1
+            equity = self.equity(self.accounts[1:2])[0]
+            self._events.append(("shortfall", max(0.0, -float(equity))))
 
     def _close(self, unsafe: NDArray[np.int64]) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
@@ -281,11 +332,31 @@ class Perpetual(Venue):
         self._tally.liquidated_lots += int(np.abs(takeovers[:, 1]).sum())
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Claims and positions of accounts at the mark, in quote units."""
-        balances, terms = self._positions.balances, self._terms
-        value_atoms = terms.mark_ticks * terms.notional_atoms
-        atoms = balances[accounts, terms.margin] + balances[accounts, terms.contract] * value_atoms
-        return np.asarray(self.instrument.quote.to_units(atoms))
+        """Claims and positions of accounts at the mark, in units of the settlement asset."""
+        return np.asarray(self._units(equity_column(self._positions, self._terms, accounts)))
+
+    def fill_scales(self, fills: Fills) -> tuple[Any, Any, Any]:
+        """See `Venue.fill_scales`; drained fills of an inverse contract count coin as base."""
+        instrument, settlement = self.instrument, self.form.settlement.scale
+        if self.form.is_inverse:
+            return settlement, instrument.quote.scale, settlement
+        if self.params.contract == "quanto":
+            return instrument.base.scale, settlement * self.params.quanto_rate, settlement
+        return instrument.base.scale, settlement, settlement
+
+    def drain_fills(self) -> Fills:
+        """The fills since the last call; base is coin and quote what contracts count, inverse."""
+        fills = super().drain_fills()
+        if self.form.is_inverse:
+            coin = fills["quote_atoms"].copy()
+            fills["quote_atoms"] = fills["base_atoms"]
+            fills["base_atoms"] = coin
+        return fills
+
+    def forget(self) -> None:
+        """See `Venue.forget`."""
+        super().forget()
+        self._without_flows.clear()
 
     def drain_flows(self) -> Flows:
         """Fees, funding, liquidations and ADL since the last call."""
@@ -296,10 +367,12 @@ class Perpetual(Venue):
         return super().drain_flows()
 
     def asset_values(self, moment: Moment) -> dict[str, float]:
-        """A lot of contracts is worth the mark, a claim one unit of collateral."""
+        """What a lot and a claim come to at the mark: linear, the price of a lot and 1."""
         reference = moment.reference.get(self.instrument.base.name, 0.0)
         mark = reference if math.isnan(self.marking.mark) else self.marking.mark
-        return {self.contract.name: self.instrument.to_base(mark), self.margin.name: 1.0}
+        settlement = moment.reference.get(self.form.settlement.name, 1.0)
+        lot, claim = self.form.unit_values(mark, settlement)
+        return {self.contract.name: lot, self.margin.name: claim}
 
     def check(self) -> None:
         """Raise unless claims are backed, debts are nobody's, and the book agrees with columns."""
@@ -313,12 +386,14 @@ class Perpetual(Venue):
 
     def measure(self, moment: Moment) -> dict[str, float]:
         """The step's figures; depth is what rests within 1 % of the mid."""
-        view, tally, instrument = self.observe(moment), self._tally, self.instrument
+        view, tally = self.observe(moment), self._tally
         depth = [math.nan, math.nan]
         if not math.isnan(view.mid):
             mid_ticks = (view.bid_ticks + view.ask_ticks) / 2
-            depth[0] = instrument.to_base(view.depth_lots(1, math.ceil(mid_ticks * (1 - _DEPTH))))
-            depth[1] = instrument.to_base(view.depth_lots(-1, math.floor(mid_ticks * (1 + _DEPTH))))
+            bids = view.depth_lots(1, math.ceil(mid_ticks * (1 - _DEPTH)))
+            asks = view.depth_lots(-1, math.floor(mid_ticks * (1 + _DEPTH)))
+            depth = [self._base_of(lots, mid_ticks) for lots in (bids, asks)]
+        mark_ticks = self._terms.mark_ticks
         longs = np.maximum(self._positions.balances[:, self._terms.contract], 0)
         return {
             "mid": view.mid,
@@ -326,16 +401,16 @@ class Perpetual(Venue):
             "ask": view.ask,
             "bid_depth": depth[0],
             "ask_depth": depth[1],
-            "volume": instrument.to_base(tally.volume_lots),
+            "volume": self._base_of(tally.volume_lots, mark_ticks),
             "trades": tally.trades,
             "mark": view.mark,
             "index": view.index_price,
             "funding_rate": view.funding_rate,
-            "open_interest": instrument.to_base(int(longs.sum())),
+            "open_interest": self._base_of(int(longs.sum()), mark_ticks),
             "insurance_fund": float(self.equity(self.accounts[1:2])[0]),
             "liquidations": tally.liquidations,
-            "liquidated": instrument.to_base(tally.liquidated_lots),
-            "adl": instrument.to_base(tally.adl_lots),
+            "liquidated": self._base_of(tally.liquidated_lots, mark_ticks),
+            "adl": self._base_of(tally.adl_lots, mark_ticks),
         }
 
 

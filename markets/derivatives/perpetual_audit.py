@@ -2,13 +2,14 @@
 
     vault           collateral + claim = 0: every claim of anybody is backed
     debt            a claim below 0 comes with a position, except where the fund may owe
-    entry           no position, no cost; else, the fund apart, of the position's sign
+    entry           no position, no cost; else, the fund apart, of the sign of its value
     open lots       the columns are what the account's resting orders say, reduce-only apart
 
 Since contracts sum to zero (a ledger rule), claims and positions of all others then sum to the
 collateral at any mark, and unrealised profits to zero.
 """
 
+from markets.derivatives.contract import INVERSE
 from markets.derivatives.positions import Positions, Terms
 from markets.intents import REDUCE_ONLY
 from markets.kernel import kernel
@@ -55,7 +56,8 @@ def first_fault(
         excused = account == terms.vault or (account == terms.fund and fund_may_owe)
         if contracts == 0 and claim < 0 and not excused:
             return 2, account, claim
-        against = (contracts > 0 and entry < 0) or (contracts < 0 and entry > 0)
+        sign = -1 if terms.form == INVERSE else 1
+        against = (contracts > 0 and sign * entry < 0) or (contracts < 0 and sign * entry > 0)
         if (contracts == 0 and entry != 0) or (against and account != terms.fund):
             return 3, account, entry
         open_lots = positions.open_bid_lots[account] | positions.open_ask_lots[account]

@@ -108,6 +108,7 @@ def _move_collateral(desk: Desk, account: int, collateral_atoms: int) -> None:
     balances[terms.vault, terms.quote] += collateral_atoms
     balances[account, terms.margin] += collateral_atoms
     balances[terms.vault, terms.margin] -= collateral_atoms
+    desk.positions.deposited_atoms[account] += collateral_atoms
 
 
 @kernel()

@@ -1,10 +1,12 @@
 """Positions: signed contracts and signed margin claims, and what they are worth at the mark.
 
 A position is (contracts c in lots, claim m in atoms); a trade of q lots at P ticks moves q one way
-and q*P*k atoms the other, k = `notional_atoms`. So with the mark a whole number of ticks
+and cost(q, P) the other: q*P*k of a linear contract, -q*K/P of an inverse one, rounded up once, k
+and K being `notional_atoms` (see `contract_form`). So with the mark a whole number of ticks
 
-    equity = m + c*mark*k,    sum over accounts of equity = collateral held,    exactly, always.
+    equity = m + value(c, mark),    sum over accounts of equity = collateral held, always,
 
+exactly for linear contracts, short by less than an atom a holder for inverse ones.
 `entry_atoms` is the signed cost of c at average cost: wallet = m + entry, profit = equity - wallet.
 Funding owed is rounded up, so payers pay and receivers get the atom against them; the dust, never
 below 0, is the fund's. The margin a position needs stands in `brackets`.
@@ -12,12 +14,14 @@ A part of an amount is ceil(amount*part/whole) of running totals, so that parts 
 The form (contracts, quote balance) is dYdX's; average cost is Binance's and BitMEX's.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.contract import INVERSE
 from markets.kernel import kernel
 
 RATE_SCALE = 1_000_000_000
@@ -27,7 +31,7 @@ Floats = NDArray[np.float64]
 
 
 class Terms(NamedTuple):
-    """Columns and accounts of one venue, its fees, and the mark of the step."""
+    """Columns and accounts of one venue, its form and fees, and the mark of the step."""
 
     quote: int
     contract: int
@@ -40,15 +44,18 @@ class Terms(NamedTuple):
     maker_fee_ppm: int
     taker_fee_ppm: int
     mark_ticks: int
+    form: int
+    """LINEAR or INVERSE of `contract`; a quanto is linear."""
 
 
 class Positions(NamedTuple):
-    """The ledger matrix and, for each account, cost of its position and lots it has on offer."""
+    """The ledger matrix; by account, cost of the position, lots on offer, net deposits."""
 
     balances: NDArray[np.int64]
     entry_atoms: Integers
     open_bid_lots: Integers
     open_ask_lots: Integers
+    deposited_atoms: Integers
 
 
 @kernel(inline="always")
@@ -67,12 +74,42 @@ def funding_owed(notional_atoms: int, rate_1e9: int) -> int:
     return whole * rate_1e9 - (-(rest * rate_1e9) // RATE_SCALE)
 
 
+@register_jitable
+def value_atoms(terms: Terms, signed_lots: Any, price_ticks: int) -> Any:
+    """What signed lots are worth, rounded down; lots may be an array outside kernels."""
+    if terms.form == INVERSE:
+        quotient = terms.notional_atoms // price_ticks
+        rest = terms.notional_atoms - quotient * price_ticks
+        return -signed_lots * quotient + (-signed_lots * rest) // price_ticks
+    return signed_lots * (price_ticks * terms.notional_atoms)
+
+
+@register_jitable
+def cost_atoms(terms: Terms, signed_lots: Any, price_ticks: int) -> Any:
+    """What signed lots cost whoever takes them, rounded up; below 0 where they pay."""
+    return -value_atoms(terms, -signed_lots, price_ticks)
+
+
+@register_jitable
+def notional_of(terms: Terms, signed_lots: Any) -> Any:
+    """Value at the mark, above 0 for longs whatever the form."""
+    value = value_atoms(terms, signed_lots, terms.mark_ticks)
+    return -value if terms.form == INVERSE else value
+
+
 @kernel()
 def equity_atoms(positions: Positions, terms: Terms, account: int) -> int:
     """Claim and position of one account at the mark."""
     contracts = positions.balances[account, terms.contract]
     claim = positions.balances[account, terms.margin]
-    return claim + contracts * terms.mark_ticks * terms.notional_atoms
+    return claim + value_atoms(terms, contracts, terms.mark_ticks)
+
+
+def equity_column(positions: Positions, terms: Terms, accounts: Integers) -> Integers:
+    """The same of many accounts, outside kernels."""
+    contracts = positions.balances[accounts, terms.contract]
+    values: Integers = value_atoms(terms, contracts, max(terms.mark_ticks, 1))
+    return positions.balances[accounts, terms.margin] + values
 
 
 @kernel()
@@ -97,13 +134,12 @@ def take_lots(
 def pay_funding(positions: Positions, terms: Terms, rate_1e9: int, owed_atoms: Integers) -> int:
     """Settle one stamp; writes what each account paid and gives the dust to the fund."""
     balances = positions.balances
-    value_atoms = terms.mark_ticks * terms.notional_atoms
     total = 0
     for account in range(len(owed_atoms)):
         contracts = balances[account, terms.contract]
         owed_atoms[account] = 0
         if contracts != 0:
-            owed = funding_owed(contracts * value_atoms, rate_1e9)
+            owed = funding_owed(notional_of(terms, contracts), rate_1e9)
             owed_atoms[account] = owed
             balances[account, terms.margin] -= owed
             total += owed
@@ -120,7 +156,6 @@ def find_unsafe(
     `ratios` is equity over maintenance; a debt without position counts as minus infinity.
     """
     balances = positions.balances
-    value_atoms = terms.mark_ticks * terms.notional_atoms
     found = 0
     for account in range(len(balances)):
         contracts = balances[account, terms.contract]
@@ -130,8 +165,9 @@ def find_unsafe(
                 continue
             ratio = -np.inf
         else:
-            needed = requirement_atoms(brackets, abs(contracts) * value_atoms)
-            equity = claim + contracts * value_atoms
+            value = value_atoms(terms, contracts, terms.mark_ticks)
+            needed = requirement_atoms(brackets, abs(value))
+            equity = claim + value
             if equity >= needed:
                 continue
             ratio = equity / max(needed, 1)

@@ -2,7 +2,8 @@
 
 The scores stand in `adl`; here a position (contracts c, claim m, cost e, mark P, k atoms of a lot
 and tick) becomes what they ask for: entry = e/(c k), bankruptcy = -m/(c k), wallet = m + e, profit
-= c k P - e. Only accounts worth more than nothing at the mark are ranked, and never the fund.
+= c k P - e; inverse, with K for k: entry = -c K/e, bankruptcy = c K/m, profit = -c K/P - e. Only
+accounts worth more than nothing at the mark are ranked, and never the fund.
 Scores are float64; equal ones keep the order of accounts. Rankings: BitMEX (leverage), Binance
 (margin), Hyperliquid (notional).
 """
@@ -12,9 +13,9 @@ from enum import StrEnum
 import numpy as np
 
 from markets.derivatives.adl import leverage_score, margin_score, notional_score, queue_order
-from markets.derivatives.contract import LINEAR
+from markets.derivatives.contract import INVERSE
 from markets.derivatives.margin import Tiers, maintenance_margin
-from markets.derivatives.positions import Floats, Integers, Positions, Terms
+from markets.derivatives.positions import Floats, Integers, Positions, Terms, value_atoms
 
 
 class Ranking(StrEnum):
@@ -31,8 +32,8 @@ def adl_queue(
     """Accounts that hold `side`, next in line first; brackets = (tiers, atoms in a quote unit)."""
     contracts = positions.balances[:, terms.contract]
     accounts = np.flatnonzero(side * contracts > 0)
-    equity = positions.balances[accounts, terms.margin] + (
-        contracts[accounts] * (terms.mark_ticks * terms.notional_atoms)
+    equity = positions.balances[accounts, terms.margin] + value_atoms(
+        terms, contracts[accounts], terms.mark_ticks
     )
     accounts = accounts[(equity > 0) & (accounts != terms.fund)]
     scores = _scores(positions, terms, accounts, rule, brackets)
@@ -52,13 +53,23 @@ def _scores(
     costs = positions.entry_atoms[accounts].astype(np.float64)
     side = np.sign(contracts)
     mark = float(terms.mark_ticks)
-    entry = costs / (contracts * terms.notional_atoms)
-    values = contracts * terms.notional_atoms * mark
+    entry = _price(terms, contracts, costs)
     if rule is Ranking.LEVERAGE:
-        bankruptcy = -claims / (contracts * terms.notional_atoms)
-        return leverage_score(LINEAR, side, entry, bankruptcy, mark)
+        bankruptcy = _price(terms, contracts, -claims)
+        return leverage_score(terms.form, side, entry, bankruptcy, mark)
+    values = contracts * terms.notional_atoms * mark
+    if terms.form == INVERSE:
+        values = -contracts * terms.notional_atoms / mark
     if rule is Ranking.NOTIONAL:
-        lots = np.abs(contracts) * terms.notional_atoms
-        return notional_score(side, entry, mark, lots, claims + values)
+        return notional_score(side, entry, mark, np.abs(values) / mark, claims + values)
     needed = maintenance_margin(tiers, np.abs(values) / scale)
     return margin_score((claims + costs) / scale, (values - costs) / scale, needed)
+
+
+def _price(terms: Terms, contracts: Floats, values: Floats) -> Floats:
+    """Price in ticks at which contracts come to signed values in atoms; inverse never: infinite."""
+    if terms.form == INVERSE:
+        some = values != 0.0
+        price = -contracts * terms.notional_atoms / np.where(some, values, 1.0)
+        return np.where(some, price, np.inf)
+    return values / (contracts * terms.notional_atoms)

@@ -1,7 +1,7 @@
 """The liquidation waterfall: takeover, order book, insurance fund, auto-deleveraging (ADL).
 
 An unsafe account's orders are cancelled and the fund takes its n lots and its whole claim m, so the
-bankruptcy price is b = -m/(c k) (c signed lots, k atoms of a lot and tick). With x of n lots closed
+bankruptcy price b is where the lots are worth -m: -m/(c k), or K c/m inverse. With x of n closed
 
     cash(x) = fund's claim - m + ceil(m x / n)
 
@@ -22,11 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, drop_orders, record_fill, trade_front
-from markets.derivatives.positions import Integers, equity_atoms, share_up, take_lots
+from markets.derivatives.positions import (
+    Integers,
+    Terms,
+    cost_atoms,
+    equity_atoms,
+    share_up,
+    take_lots,
+    value_atoms,
+)
 from markets.kernel import kernel
 from markets.outcomes import Reason
-from markets.spot.book import NO_SLOT, front
+from markets.spot.book import MAX_PRICE_TICKS, NO_SLOT, front
 
 PLACES = 12
 STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)
@@ -65,7 +74,7 @@ class Liquidation(NamedTuple):
 def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> int:
     """The fund's cash when `lots` more have gone at a price; other positions' claims apart."""
     claim = desk.positions.balances[desk.terms.fund, desk.terms.margin] - progress[HELD_CLAIM]
-    proceeds = progress[SIDE] * lots * price_ticks * desk.terms.notional_atoms
+    proceeds = -cost_atoms(desk.terms, -progress[SIDE] * lots, price_ticks)
     share = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
     return claim - progress[CLAIM] + share + proceeds
 
@@ -111,6 +120,16 @@ def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
 
 
 @kernel()
+def _price_of(terms: Terms, lots: int, quote_atoms: int) -> int:
+    """Price in ticks, to the nearest, that lots for so many atoms come to; for the record."""
+    if terms.form == INVERSE:
+        price_ticks = float(lots) * terms.notional_atoms / max(quote_atoms, 1)
+        return int(min(price_ticks + 0.5, MAX_PRICE_TICKS)) if quote_atoms > 0 else MAX_PRICE_TICKS
+    tick_atoms = lots * terms.notional_atoms
+    return (2 * quote_atoms + tick_atoms) // (2 * tick_atoms)
+
+
+@kernel()
 def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
     """Close lots of the fund with a counterparty at the bankruptcy price."""
     terms, side = desk.terms, progress[SIDE]
@@ -118,9 +137,8 @@ def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> N
     paid -= share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
     take_lots(desk.positions, terms, terms.fund, -side * lots, paid)
     take_lots(desk.positions, terms, account, side * lots, -paid)
-    quote_atoms = -side * paid
-    value_atoms = lots * terms.notional_atoms
-    price_ticks = (2 * quote_atoms + value_atoms) // (2 * value_atoms)
+    quote_atoms = side * paid if terms.form == INVERSE else -side * paid
+    price_ticks = _price_of(terms, lots, quote_atoms)
     record_fill(desk, terms.fund, account, (0, -side, price_ticks, lots, quote_atoms, 0, 0, _ADL))
     progress[CLOSED] += lots
 
@@ -195,8 +213,9 @@ def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
 @kernel()
 def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
     terms = desk.terms
-    lots = abs(desk.positions.balances[account, terms.contract])
-    needed = requirement_atoms(maintenance, lots * terms.mark_ticks * terms.notional_atoms)
+    contracts = desk.positions.balances[account, terms.contract]
+    value = value_atoms(terms, contracts, terms.mark_ticks)
+    needed = requirement_atoms(maintenance, abs(value))
     return equity_atoms(desk.positions, terms, account) < needed
 
 

@@ -198,6 +198,7 @@ class Reference:
         if self.mark < 1:
             return Code.NO_LIQUIDITY
         if flags & MARKET:
+            flags |= IMMEDIATE_OR_CANCEL
             band = floor(Fraction(self.mark * self.terms.band_ppm, MILLION))
             limit = max(self.mark + side * band, 1)
         known = MARKET | IMMEDIATE_OR_CANCEL | POST_ONLY | REDUCE_ONLY

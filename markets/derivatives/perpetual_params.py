@@ -1,0 +1,51 @@
+"""What can be set at a perpetual or dated future: contract, fees, margins, expiry.
+
+Rates in ppm of the notional; amounts in units of the settlement asset, which is the quote of a
+linear contract and the base of an inverse one. `maintenance_tiers` are marginal brackets, and the
+initial rate of higher ones stands to theirs as in the lowest. Two laws may raise the rates above
+the brackets (see `margin`): with the square root of the position (FTX, Backpack), and the initial
+rate alone with the open interest between two caps (dYdX v4).
+"""
+
+from pydantic import Field, model_validator
+
+from markets.derivatives.brackets import MarginTier
+from markets.derivatives.contract_form import ContractKind
+from markets.derivatives.marking import MarkingParams
+from markets.derivatives.ranking import Ranking
+from markets.rounding import PPM
+
+
+class PerpetualParams(MarkingParams):
+    """Parameters; `index_venues` are spot venues, and without any the reference is the index."""
+
+    index_venues: tuple[str, ...] = ()
+    contract: ContractKind = ContractKind.LINEAR
+    contract_value_quote: float = Field(default=1.0, gt=0)
+    """Quote units of one inverse contract, which is its lot."""
+    quanto_rate: float = Field(default=1.0, gt=0)
+    """Units of the settlement asset that a quanto pays for one quote unit of profit."""
+    expiry_seconds: float | None = Field(default=None, gt=0)
+    """When a dated future settles, from the start of the run; a perpetual never does."""
+    settlement_window_seconds: float = Field(default=1_800.0, ge=0)
+    settlement_fee_ppm: int = Field(default=0, ge=0, le=100_000)
+    maker_fee_ppm: int = Field(default=200, ge=-100_000, le=100_000)
+    taker_fee_ppm: int = Field(default=500, ge=0, le=100_000)
+    initial_margin_ppm: int = Field(default=10_000, gt=0, le=PPM)
+    maintenance_tiers: tuple[MarginTier, ...] = (MarginTier(),)
+    market_band_ppm: int = Field(default=50_000, ge=0, lt=PPM)
+    insurance_fund_quote: float = Field(default=0.0, ge=0)
+    """Brought in from outside at the start."""
+    adl_ranking: Ranking = Ranking.LEVERAGE
+
+    @model_validator(mode="after")
+    def _is_coherent(self) -> "PerpetualParams":
+        floors = [tier.floor_quote for tier in self.maintenance_tiers]
+        rates = [tier.maintenance_ppm for tier in self.maintenance_tiers]
+        if not floors or floors[0] != 0 or sorted(set(floors)) != floors:
+            raise ValueError("maintenance_tiers must begin at floor 0 and rise")
+        if sorted(rates) != rates or rates[0] > self.initial_margin_ppm:
+            raise ValueError("maintenance rates must rise from at most initial_margin_ppm")
+        if self.maker_fee_ppm + self.taker_fee_ppm < 0:
+            raise ValueError("maker_fee_ppm must not give back more than taker_fee_ppm takes")
+        return self
