@@ -22,14 +22,20 @@ PINNED = {"basis_bandwidth": 0.0, "maker_fee_ppm": 0, "taker_fee_ppm": 0}
 class Bench:
     """One perpetual with a few users, driven beat by beat."""
 
-    def __init__(self, users=4, collateral=1e6, tick=1.0, lot=0.001, decimals=6, **params):
-        base, quote = Asset("BTC", 9), Asset("USDT", decimals)
+    def __init__(
+        self, users=4, collateral=1e6, tick=1.0, lot=0.001, decimals=6, settlement=None, **params
+    ):
+        """`decimals` are those of the settlement asset."""
+        inverse = params.get("contract") == "inverse"
+        base = Asset("BTC", decimals if inverse else 9)
+        quote = Asset("USDT", 6 if inverse else decimals)
         self.instrument = Instrument(base, quote, tick, lot)
-        self.venue = Perpetual(
-            "perp", "ex", self.instrument, Perpetual.Params(**{**PINNED, **params})
-        )
+        params = Perpetual.Params(**{**PINNED, **params})
+        self.venue = Perpetual("perp", "ex", self.instrument, params, settlement)
+        self.settlement = self.venue.form.settlement
         self.market = Market([Exchange("ex")], [self.venue])
-        self.users = self.market.endow("users", "ex", {"USDT": collateral}, users).tolist()
+        endowment = {self.settlement.name: collateral}
+        self.users = self.market.endow("users", "ex", endowment, users).tolist()
         self.market.begin()
         self.step = -1
         self.mark(100.0)
@@ -61,10 +67,10 @@ class Bench:
         return int(self.balances[user, self.venue._terms.margin])
 
     def units(self, atoms):
-        return self.instrument.quote.to_units(atoms)
+        return self.settlement.to_units(atoms)
 
     def atoms(self, units):
-        return self.instrument.quote.to_atoms(units)
+        return self.settlement.to_atoms(units)
 
     def fund(self):
         return self.units(self.claim(self.venue._terms.fund))

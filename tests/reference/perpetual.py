@@ -22,6 +22,7 @@ from markets.intents import (
     WITHDRAW,
 )
 from markets.outcomes import Code, Reason
+from markets.spot.book import MAX_PRICE_TICKS
 
 MILLION = 10**6
 
@@ -57,6 +58,7 @@ class Terms:
     maintenance: list[tuple[int, int]]
     """Brackets as (floor in atoms, rate in ppm)."""
     initial_ppm: int
+    inverse: bool = False
 
 
 @dataclass
@@ -74,12 +76,24 @@ class Reference:
     held_claim: int = 0
     """Claim that came with the position that the fund could not close."""
 
-    def value(self, lots, price):
-        return lots * price * self.terms.notional_atoms
+    def exact(self, lots, price):
+        """What signed lots are worth, not rounded."""
+        if self.terms.inverse:
+            return -Fraction(lots * self.terms.notional_atoms, price)
+        return Fraction(lots * price * self.terms.notional_atoms)
 
-    def equity(self, row, price=None):
+    def value(self, lots, price):
+        return floor(self.exact(lots, price))
+
+    def cost(self, lots, price):
+        return ceil(self.exact(lots, price))
+
+    def notional(self, lots):
+        return abs(self.value(lots, self.mark))
+
+    def equity(self, row):
         account = self.accounts[row]
-        return account.claim + self.value(account.contracts, price or self.mark)
+        return account.claim + self.value(account.contracts, self.mark)
 
     def requirement(self, notional, scale=Fraction(1)):
         """Bracket by bracket; each bracket's rounding is that of the table in whole atoms."""
@@ -134,14 +148,15 @@ class Reference:
         if lots == 0 or maker == taker:
             self.orders.remove(order)
             return 0
-        quote = self.value(lots, order.price)
+        cost = self.cost(side * lots, order.price)
+        quote = abs(cost)
         forced = reason == Reason.LIQUIDATION
         taker_fee = 0 if forced else self.fee(quote, self.terms.taker_fee_ppm)
         maker_fee = self.fee(quote, self.terms.maker_fee_ppm)
         if forced:
             maker_fee = max(maker_fee, 0)
-        self.move(taker, side * lots, side * quote)
-        self.move(maker, -side * lots, -side * quote)
+        self.move(taker, side * lots, cost)
+        self.move(maker, -side * lots, -cost)
         self.accounts[taker].claim -= taker_fee
         self.accounts[maker].claim -= maker_fee
         self.accounts[self.fees].claim += taker_fee + maker_fee
@@ -187,7 +202,7 @@ class Reference:
             bids += lots
         else:
             asks += lots
-        return self.value(max(abs(held + bids), abs(held - asks)), self.mark)
+        return self.notional(max(abs(held + bids), abs(held - asks)))
 
     def free(self, row):
         account = self.accounts[row]
@@ -230,6 +245,8 @@ class Reference:
         held = abs(account.contracts)
         rate = max(terms.maker_fee_ppm, terms.taker_fee_ppm, 0)
         claim = account.claim - held
+        if self.terms.inverse:
+            return self.inverse_limit(side, held, claim, rate)
         if side > 0:
             return floor(Fraction(claim - self.fee(claim, rate), self.value(held, 1)))
         if claim >= 0:
@@ -237,20 +254,39 @@ class Reference:
         gross = ceil(Fraction(rate * MILLION, MILLION - rate))
         return ceil(Fraction(-claim + self.fee(-claim, gross), self.value(held, 1)))
 
+    def inverse_limit(self, side, held, claim, rate):
+        """By bisection: the condition holds at all prices on the good side of one."""
+
+        def solvent(price):
+            cost = self.cost(side * held, price)
+            return claim - cost - self.fee(abs(cost), rate) >= 0
+
+        low, high = 0, MAX_PRICE_TICKS + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if solvent(middle) == (side > 0):
+                low = middle
+            else:
+                high = middle
+        return low if side > 0 else high
+
     def covered(self, row, side, lots, limit, flags):
         """Whether equity after fees and the loss against the mark carries the initial margin."""
         left, cost = lots, 0
-        for order in sorted(self.orders, key=lambda order: side * order.price):
-            if order.side == -side and side * order.price <= side * limit:
-                cost += min(left, order.lots) * order.price
-                left -= min(left, order.lots)
-        fees = self.fee(self.value(1, cost), self.terms.taker_fee_ppm)
+        offered = [order for order in self.orders if order.side == -side]
+        for price in sorted({order.price for order in offered}, key=lambda price: side * price):
+            if side * price <= side * limit:
+                level = sum(order.lots for order in offered if order.price == price)
+                cost += self.cost(side * min(left, level), price)
+                left -= min(left, level)
+        fees = self.fee(abs(cost), self.terms.taker_fee_ppm)
         if flags & IMMEDIATE_OR_CANCEL:
             lots -= left
         else:
-            fees += self.fee(self.value(left, limit), max(0, self.terms.maker_fee_ppm))
-            cost += left * limit
-        loss = max(0, side * (self.value(1, cost) - self.value(lots, self.mark)))
+            resting = self.cost(side * left, limit)
+            fees += self.fee(abs(resting), max(0, self.terms.maker_fee_ppm))
+            cost += resting
+        loss = max(0, cost - self.value(side * lots, self.mark))
         return self.equity(row) - loss - fees >= self.initial(self.exposure(row, side, lots))
 
     def fill(self, row, side, lots, limit, flags):
@@ -272,7 +308,7 @@ class Reference:
     def pay_funding(self, rate_1e9):
         paid = 0
         for account in self.accounts.values():
-            value = self.value(account.contracts, self.mark)
+            value = self.value(account.contracts, self.mark) * (-1 if self.terms.inverse else 1)
             owed = ceil(Fraction(value * rate_1e9, 10**9))
             account.claim -= owed
             paid += owed
@@ -283,15 +319,14 @@ class Reference:
         account = self.accounts[row]
         if not account.contracts:
             return account.claim < 0
-        notional = self.value(abs(account.contracts), self.mark)
-        return self.equity(row) < self.requirement(notional)
+        return self.equity(row) < self.requirement(self.notional(account.contracts))
 
     def ratio(self, row):
         account = self.accounts[row]
         if not account.contracts:
             return -float("inf")
-        notional = self.value(abs(account.contracts), self.mark)
-        return Fraction(self.equity(row), max(1, self.requirement(notional)))
+        needed = self.requirement(self.notional(account.contracts))
+        return Fraction(self.equity(row), max(1, needed))
 
     def users(self):
         return [row for row in sorted(self.accounts) if row not in (self.fund, self.fees)]
@@ -347,7 +382,7 @@ class Reference:
             if not order:
                 break
 
-            cash = partial(self.cash, claim, own + proceeds, (done, total, side * order.price))
+            cash = partial(self.cash, claim, own + proceeds, (done, total, side, order.price))
             lots = 0
             if cash(total - done) >= min(cash(0), 0):
                 lots = total - done
@@ -358,13 +393,14 @@ class Reference:
                 break
             lots = self.trade(self.fund, -side, lots, Reason.LIQUIDATION)
             done += lots
-            proceeds += side * self.value(lots, order.price)
+            proceeds -= self.cost(-side * lots, order.price)
         return done
 
     def cash(self, claim, own, place, lots):
         """What the fund would own after so many more lots at a price, the rest being gone at b."""
-        done, total, signed_price = place
-        return own + ceil(Fraction(claim * (done + lots), total)) + self.value(lots, signed_price)
+        done, total, side, price = place
+        gained = -self.cost(-side * lots, price)
+        return own + ceil(Fraction(claim * (done + lots), total)) + gained
 
     def deleverage(self, claim, done, total, side, queue):
         spent = 0
@@ -386,8 +422,14 @@ class Reference:
     def close_against(self, row, side, lots, paid):
         self.move(self.fund, -side * lots, paid)
         self.move(row, side * lots, -paid)
-        ticks = floor(Fraction(-side * paid, self.value(lots, 1)) + Fraction(1, 2))
-        self.fills.append((self.fund, row, -side, ticks, lots, -side * paid, 0, 0, int(Reason.ADL)))
+        quote = side * paid if self.terms.inverse else -side * paid
+        ticks = floor(Fraction(quote, lots * self.terms.notional_atoms) + Fraction(1, 2))
+        if self.terms.inverse:
+            ticks = MAX_PRICE_TICKS
+            if quote > 0:
+                price = Fraction(lots * self.terms.notional_atoms, quote)
+                ticks = min(floor(price + Fraction(1, 2)), MAX_PRICE_TICKS)
+        self.fills.append((self.fund, row, -side, ticks, lots, quote, 0, 0, int(Reason.ADL)))
 
     def ranked(self, side):
         """BitMEX: profit part times leverage, divided by it for losers."""
@@ -397,7 +439,7 @@ class Reference:
 
     def score(self, row):
         account = self.accounts[row]
-        value = self.value(account.contracts, self.mark)
+        value = self.exact(account.contracts, self.mark)
         gain = Fraction(value - account.cost, abs(account.cost)) if account.cost else Fraction(0)
-        leverage = Fraction(abs(value), account.claim + value)
+        leverage = abs(value) / (account.claim + value)
         return gain * leverage if gain > 0 else gain / leverage
