@@ -122,6 +122,8 @@ class Market:
             batch = domain.batch(own, moment, randomness[name])
             domain.settle(self._run(batch, moment, domain))
             executed += len(batch)
+        for venue in self.venues.values():
+            venue.clear(moment)
         return executed
 
     def _run(self, batch: NDArray[np.void], moment: Moment, domain: Domain) -> NDArray[np.int64]:

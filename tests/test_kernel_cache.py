@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 
 from markets import kernel
-from markets.spot import matching
+from markets.spot import messages
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_a_kernel_depends_on_what_it_imports_however_far() -> None:
-    names = {path.relative_to(ROOT).as_posix() for path in kernel.sources(Path(matching.__file__))}
-    assert {"markets/spot/matching.py", "markets/spot/book.py", "markets/intents.py"} <= names
+    names = {path.relative_to(ROOT).as_posix() for path in kernel.sources(Path(messages.__file__))}
+    assert {"markets/spot/messages.py", "markets/spot/book.py", "markets/intents.py"} <= names
     assert not any(name.startswith(("agents", "runner", "markets/pools")) for name in names)
 
 
 def test_compiled_code_lies_in_the_folder_of_its_state() -> None:
-    folder = kernel.cache_folder(Path(matching.__file__))
-    assert Path(matching.execute_batch.stats.cache_path).is_relative_to(folder)
+    folder = kernel.cache_folder(Path(messages.__file__))
+    assert Path(messages.execute_batch.stats.cache_path).is_relative_to(folder)
 
 
 @pytest.fixture

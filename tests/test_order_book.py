@@ -406,7 +406,7 @@ def test_what_is_no_order_is_invalid_and_moves_nothing():
         swap_exact_in(0, account, BUY, 10),
         *[
             (*floor.limit(0, BUY, 1, 100)[:-3], *special)
-            for special in np.eye(3, dtype=int).tolist()
+            for special in (-np.eye(3, dtype=int)).tolist()
         ],
         limit_order(0, floor.stranger, SELL, 1, 100),
         cancel_all(0, floor.stranger),

@@ -17,14 +17,14 @@ then let `Book.ensure` grow them."""
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from markets.kernel import kernel, njit
+from markets.spot.bitmap import NO_PRICE as NO_PRICE
+from markets.spot.bitmap import clear, lowest_bit, mark, storeys_of
+from markets.spot.bitmap import next_ask_ticks as next_ask_ticks
+from markets.spot.bitmap import next_bid_ticks as next_bid_ticks
 
-NO_PRICE = -1
 NO_SLOT = -1
 MAX_PRICE_TICKS = 2**26 - 1
 """Highest price a book may hold."""
@@ -71,76 +71,6 @@ class BookArrays(NamedTuple):
     storeys: NDArray[np.int64]
     heads: NDArray[np.int32]
     state: NDArray[np.int64]
-
-
-def _counts_zeros(direction: str) -> Any:
-    """A kernel function that counts the zero bits at one end of a word that is not 0."""
-
-    def count(typing: Any, word: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, words: Any) -> Any:
-            return getattr(builder, direction)(words[0], ir.Constant(ir.IntType(1), 1))
-
-        return types.int64(types.int64), emit
-
-    return intrinsic(count)
-
-
-_lowest_bit = _counts_zeros("cttz")
-_bits_above = _counts_zeros("ctlz")
-
-
-@kernel()
-def _mark(book: BookArrays, row: int, price_ticks: int) -> None:
-    index = price_ticks
-    for storey in range(book.storeys.size):
-        place = book.storeys[storey] + (index >> 6)
-        word = book.bits[row, place]
-        book.bits[row, place] = word | (1 << (index & 63))
-        if word != 0:
-            return
-        index >>= 6
-
-
-@kernel()
-def _clear(book: BookArrays, row: int, price_ticks: int) -> None:
-    index = price_ticks
-    for storey in range(book.storeys.size):
-        place = book.storeys[storey] + (index >> 6)
-        word = book.bits[row, place] & ~(1 << (index & 63))
-        book.bits[row, place] = word
-        if word != 0:
-            return
-        index >>= 6
-
-
-@kernel()
-def next_bid_ticks(book: BookArrays, price_ticks: int) -> int:
-    """The highest price below `price_ticks` that holds bids, or NO_PRICE."""
-    index = price_ticks
-    for storey in range(book.storeys.size):
-        word = book.bits[0, book.storeys[storey] + (index >> 6)] & ((1 << (index & 63)) - 1)
-        if word != 0:
-            index = ((index >> 6) << 6) + 63 - _bits_above(word)
-            for below in range(storey - 1, -1, -1):
-                index = (index << 6) + 63 - _bits_above(book.bits[0, book.storeys[below] + index])
-            return index
-        index >>= 6
-    return NO_PRICE
-
-
-@kernel()
-def next_ask_ticks(book: BookArrays, price_ticks: int) -> int:
-    """The lowest price above `price_ticks` that holds asks, or NO_PRICE."""
-    index = price_ticks
-    for storey in range(book.storeys.size):
-        word = book.bits[1, book.storeys[storey] + (index >> 6)] & (-2 << (index & 63))
-        if word != 0:
-            index = ((index >> 6) << 6) + _lowest_bit(word)
-            for below in range(storey - 1, -1, -1):
-                index = (index << 6) + _lowest_bit(book.bits[1, book.storeys[below] + index])
-            return index
-        index >>= 6
-    return NO_PRICE
 
 
 @kernel()
@@ -209,10 +139,10 @@ def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
     level.first = slot
     state = book.state
     if side > 0:
-        _mark(book, 0, price_ticks)
+        mark(book, 0, price_ticks)
         state[BEST_BID] = max(state[BEST_BID], price_ticks)
     else:
-        _mark(book, 1, price_ticks)
+        mark(book, 1, price_ticks)
         if price_ticks < state[BEST_ASK] or state[BEST_ASK] < 0:
             state[BEST_ASK] = price_ticks
 
@@ -252,13 +182,44 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
 def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
     """The last order of a price is gone."""
     if side > 0:
-        _clear(book, 0, price_ticks)
+        clear(book, 0, price_ticks)
         if price_ticks == book.state[BEST_BID]:
             book.state[BEST_BID] = next_bid_ticks(book, price_ticks)
     else:
-        _clear(book, 1, price_ticks)
+        clear(book, 1, price_ticks)
         if price_ticks == book.state[BEST_ASK]:
             book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
+
+
+@kernel()
+def _leave_level(book: BookArrays, slot: int) -> None:
+    """Take an order out of the list of its price."""
+    orders = book.orders
+    order = orders[slot]
+    level = book.levels[0 if order.side > 0 else 1, order.price_ticks]
+    before, after = order.level_previous, order.level_next
+    if before != 0:
+        orders[before].level_next = after
+    else:
+        level.first = after
+    if after != 0:
+        orders[after].level_previous = before
+    else:
+        level.last = before
+
+
+@kernel()
+def requeue(book: BookArrays, slot: int, size_lots: int) -> None:
+    """Put a resting order behind all others of its price, with so many lots."""
+    order = book.orders[slot]
+    row = 0 if order.side > 0 else 1
+    more_lots = size_lots - order.remaining_lots
+    book.levels[row, order.price_ticks].lots += more_lots
+    book.state[BID_LOTS + row] += more_lots
+    order.remaining_lots = size_lots
+    if order.level_next != 0:
+        _leave_level(book, slot)
+        _append(book, slot, order.side, order.price_ticks)
 
 
 @kernel()
@@ -271,15 +232,7 @@ def unlink(book: BookArrays, slot: int) -> None:
     level.lots -= order.remaining_lots
     state[BID_LOTS if side > 0 else ASK_LOTS] -= order.remaining_lots
     state[COUNT] -= 1
-    before, after = order.level_previous, order.level_next
-    if before != 0:
-        orders[before].level_next = after
-    else:
-        level.first = after
-    if after != 0:
-        orders[after].level_previous = before
-    else:
-        level.last = before
+    _leave_level(book, slot)
     if level.first == 0:
         _empty_level(book, side, order.price_ticks)
     before, after = order.account_previous, order.account_next
@@ -354,6 +307,18 @@ def own_slots(book: BookArrays, account: int) -> NDArray[np.int64]:
     return slots
 
 
+@njit(cache=True)
+def lots_ahead(book: BookArrays, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lots that stand before each of the slots in the list of its price."""
+    ahead = np.zeros(slots.size, np.int64)
+    for place in range(slots.size):
+        slot = book.orders[slots[place]].level_previous
+        while slot != 0:
+            ahead[place] += book.orders[slot].remaining_lots
+            slot = book.orders[slot].level_previous
+    return ahead
+
+
 @kernel()
 def _move_levels(old: BookArrays, new: BookArrays) -> None:
     """Copy the prices that hold orders, and mark them."""
@@ -361,9 +326,9 @@ def _move_levels(old: BookArrays, new: BookArrays) -> None:
         for place in range(old.levels.shape[1] >> 6):
             word = old.bits[row, place]
             while word != 0:
-                price_ticks = (place << 6) + _lowest_bit(word)
+                price_ticks = (place << 6) + lowest_bit(word)
                 new.levels[row, price_ticks] = old.levels[row, price_ticks]
-                _mark(new, row, price_ticks)
+                mark(new, row, price_ticks)
                 word &= word - 1
 
 
@@ -375,17 +340,8 @@ def _blank_orders(slots: int) -> NDArray[np.void]:
     return memory[start : start + slots * line].view(ORDER)
 
 
-def _storeys(prices: int) -> tuple[NDArray[np.int64], int]:
-    """Where each storey of a bitmap begins, from single prices to one word; and words in all."""
-    starts, words = [0], -(-prices // 64)
-    while words > 1:
-        starts.append(starts[-1] + words)
-        words = -(-words // 64)
-    return np.array(starts, np.int64), starts[-1] + 1
-
-
 def _blank_levels(prices: int) -> dict[str, Any]:
-    storeys, words = _storeys(prices)
+    storeys, words = storeys_of(prices)
     bits = np.zeros((2, words), np.int64)
     return {"levels": np.zeros((2, prices), LEVEL), "bits": bits, "storeys": storeys}
 
@@ -467,6 +423,10 @@ class Book:
         """Ids and rows (dtype ORDER, a copy) of an account's resting orders, newest first."""
         slots = own_slots(self.arrays, account)
         return self.ids(slots), self.arrays.orders[slots]
+
+    def lots_ahead(self, account: int) -> NDArray[np.int64]:
+        """For each of an account's orders, newest first: lots before it at its price."""
+        return lots_ahead(self.arrays, own_slots(self.arrays, account))
 
 
 def _power_of_two(least: int) -> int:

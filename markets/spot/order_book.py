@@ -1,153 +1,107 @@
 """An order-book exchange for one instrument: the venue around the book and its matching loop.
 
-Price-time priority, limit orders (good till cancel, immediate or cancel, post only) and market
-orders, fees in quote on both sides, everything settled on the ledger at once. Two accounts belong
-to the venue: escrow, which holds exactly what resting orders need, and fees. Sizes are whole lots,
-prices whole ticks. An order that meets one of its own account is cancelled as far as it is
-unfilled (`cancel_newest`); or the resting one is (`cancel_oldest`); or they trade (`allow`).
+Price-time or pro-rata priority; limit (good till cancel, good till step, immediate or cancel, fill
+or kill, post only), market, iceberg, stop and stop-limit orders, amending; fees in quote on both
+sides by volume tiers; phases with call auctions, halts, outages and volatility interruptions;
+everything settled on the ledger at once. Two accounts belong to the venue: escrow, which holds
+exactly what resting orders need, and fees. Sizes are whole lots, prices whole ticks.
 
-Rounding and who gains it: see `markets.spot.matching`. Not atomic: a trade moves balances of any
-maker, so the venue takes no part in bundles. Left out: auctions, halts, price bands, fee tiers.
+Rounding and who gains it: see `markets.spot.settlement`; matching, `markets.spot.matching`; limits
+on clients, `markets.spot.entry`; phases, `markets.spot.phases`; stops, `markets.spot.stops`. Not
+atomic: a trade moves balances of any maker, so the venue takes no part in bundles. Left out: pegged
+orders, trading at the index, odd lots.
 """
 
-import math
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from markets import params
 from markets.assets import Asset, Instrument
-from markets.errors import BrokenInvariant, FathomError
-from markets.outcomes import FILL, Fills, Flows, fee_flows
+from markets.errors import BrokenInvariant
+from markets.intents import INTENT
+from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
 from markets.rounding import PPM
+from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
 from markets.spot.audit import faults
 from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, Book
-from markets.spot.matching import (
+from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
+from markets.spot.fees import FeeTiers, Tier
+from markets.spot.messages import NEVER, execute_batch, expire
+from markets.spot.phases import PhaseClock, PhaseParams
+from markets.spot.settlement import (
+    EXPIRING,
     FILLED_ROWS,
+    FIRST_EXPIRY,
     HELD_QUOTE_ATOMS,
+    HIDDEN_ASK_LOTS,
+    ICEBERG,
+    INTERRUPTED,
     LAST_TICKS,
+    NEEDED_TICKS,
+    RATE_SHIFT,
+    REFILLS,
+    STEP,
+    TALLY_SIZE,
     TRADES,
     VOLUME_LOTS,
     Batch,
+    Phase,
     SelfTrade,
     Terms,
-    execute_batch,
 )
+from markets.spot.stops import STOP_BIT
 from markets.venue import Escrow, Moment, Venue
 
 if TYPE_CHECKING:
     from markets.market import Market
 
+__all__ = ["BookView", "Levels", "OpenOrders", "OrderBook"]
+
 _DEPTH = 0.01
-"""Depth is measured within this fraction of the mid."""
+"""Depth is recorded within this fraction of the mid."""
 
-
-class Levels(NamedTuple):
-    """Prices of one side, best first, and what rests there."""
-
-    price_ticks: NDArray[np.int64]
-    size_lots: NDArray[np.int64]
-
-
-class OpenOrders(NamedTuple):
-    """An account's resting orders, newest first."""
-
-    order: NDArray[np.int64]
-    side: NDArray[np.int64]
-    price_ticks: NDArray[np.int64]
-    remaining_lots: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class BookView:
-    """The book as agents see it; NO_PRICE (-1) where a side is empty or nothing has traded.
-
-    Depth and orders are read from the live book when asked for, so only before the next batch.
-    """
-
-    index: int
-    instrument: Instrument
-    bid_ticks: int
-    ask_ticks: int
-    last_ticks: int
-    volume_lots: int
-    """Lots traded during the step before."""
-    _venue: "OrderBook"
-    _batches: int
-
-    @property
-    def bid(self) -> float:
-        """Best bid in quote per base, NaN without."""
-        return _price(self.instrument, self.bid_ticks)
-
-    @property
-    def ask(self) -> float:
-        """Best ask in quote per base, NaN without."""
-        return _price(self.instrument, self.ask_ticks)
-
-    @property
-    def mid(self) -> float:
-        """Halfway between bid and ask, NaN where a side is empty."""
-        return (self.bid + self.ask) / 2
-
-    @property
-    def last(self) -> float:
-        """Price of the last trade in quote per base, NaN before the first."""
-        return _price(self.instrument, self.last_ticks)
-
-    @cached_property
-    def newest_order(self) -> list[int]:
-        """By account (ledger row): id of the latest own order that rests, -1 without."""
-        orders: list[int] = self._book().newest_orders().tolist()
-        return orders
-
-    def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The same as a column, for some accounts only."""
-        return self._book().newest_orders(accounts)
-
-    def bids(self, levels: int = 10) -> Levels:
-        """The best bids."""
-        return Levels(*self._book().levels(1, levels))
-
-    def asks(self, levels: int = 10) -> Levels:
-        """The best asks."""
-        return Levels(*self._book().levels(-1, levels))
-
-    def depth_lots(self, side: int, limit_ticks: int) -> int:
-        """Lots resting on a side at the limit or better."""
-        return self._book().lots_within(side, limit_ticks)
-
-    def open_orders(self, account: int) -> OpenOrders:
-        """The account's resting orders as columns."""
-        order, rows = self._book().own_orders(account)
-        side = rows["side"].astype(np.int64)
-        return OpenOrders(order, side, rows["price_ticks"], rows["remaining_lots"])
-
-    def _book(self) -> Book:
-        if self._venue.batches != self._batches:
-            raise FathomError(f"{self._venue.name}: this view is of a book that has moved on")
-        return self._venue.book
+_NO_INTENTS, _NO_CODES = np.zeros(0, INTENT), np.zeros(0, np.int64)
 
 
 class OrderBook(Venue):
     """A spot exchange with a central limit order book."""
 
-    class Params(params.Params):
-        """Fees in parts per million of the notional, below 0 a rebate; the self-trade rule."""
+    class Params(PhaseParams):
+        """Fees in parts per million of the notional, below 0 a rebate; rules; limits, 0 for none.
+
+        `minimum_size` is base units, `opening` the price that stands for the last trade's before
+        the first (0: none), `price_band` a part of the price it is around.
+        """
 
         maker_fee_ppm: int = Field(default=0, ge=-500_000, le=500_000)
         taker_fee_ppm: int = Field(default=0, ge=0, le=500_000)
-        self_trade: Literal["cancel_newest", "cancel_oldest", "allow"] = "cancel_newest"
+        tiers: tuple[Tier, ...] = ()
+        self_trade: Literal["cancel_newest", "cancel_oldest", "cancel_both", "allow"] = (
+            "cancel_newest"
+        )
+        priority: Literal["time", "pro_rata"] = "time"
+        minimum_size: float = Field(default=0.0, ge=0)
+        maximum_open_orders: int = Field(default=0, ge=0)
+        price_band: float = Field(default=0.0, ge=0, le=1000)
+        band_around: Literal["last", "mid"] = "last"
+        iceberg_parts: int = Field(default=100, ge=1, le=1_000_000)
+        opening: float = Field(default=0.0, ge=0)
 
         @model_validator(mode="after")
         def _rebate_is_earned(self) -> "OrderBook.Params":
-            if self.maker_fee_ppm + self.taker_fee_ppm < 0:
+            rates = [(self.maker_fee_ppm, self.taker_fee_ppm)]
+            rates += [(tier.maker_fee_ppm, tier.taker_fee_ppm) for tier in self.tiers]
+            if min(maker for maker, _ in rates) + min(taker for _, taker in rates) < 0:
                 raise ValueError("maker_fee_ppm must not give back more than taker_fee_ppm takes")
+            volumes = [tier.volume for tier in self.tiers]
+            if volumes != sorted(set(volumes)):
+                raise ValueError("volumes of tiers must rise")
             return self
+
+    usual_phase = Phase.CONTINUOUS
 
     def __init__(
         self, name: str, domain: str, instrument: Instrument, params: Params | None = None
@@ -155,21 +109,36 @@ class OrderBook(Venue):
         super().__init__()
         self.name, self.domain, self.instrument = name, domain, instrument
         self.params = params or self.Params()
-        self.book = Book()
+        self.book, self.stops = Book(), Book(orders=16, price_range=64)
         self.batches = 0
+        self.phase = self.usual_phase
+        self.last_call = NO_CALL
+        self._clock = PhaseClock(self.params)
+        self._queued: list[NDArray[np.void]] = []
         self._fill_buffer: Fills = np.empty(4096, FILL)
-        self._tally = np.zeros(5, np.int64)
-        self._tally[LAST_TICKS] = NO_PRICE
+        self._tally = np.zeros(TALLY_SIZE, np.int64)
+        self._tally[[LAST_TICKS, NEEDED_TICKS]] = NO_PRICE
+        self._tally[FIRST_EXPIRY] = NEVER
         self._volume_lots, self._trades = 0, 0
         self._without_flows: list[Fills] = []
+        self._uncounted: list[Fills] = []
+        self._recent: deque[Fills] = deque(maxlen=64)
+        self._closes: deque[int] = deque(maxlen=4096)
 
     def columns(self) -> tuple[Asset, ...]:
         return self.instrument.base, self.instrument.quote
 
     def open(self, market: "Market") -> None:
-        self._ledger = market.ledger
+        self._ledger, params = market.ledger, self.params
         self.accounts = market.open_accounts(self.name, self.domain, 2)
         escrow, fees = self.accounts.tolist()
+        base_ppm = (params.maker_fee_ppm, params.taker_fee_ppm)
+        self.fee_tiers = FeeTiers(base_ppm, params.tiers, self.instrument.quote.scale)
+        minimum_lots = -int(-params.minimum_size // self.instrument.lot_size)
+        limits = (minimum_lots, params.maximum_open_orders, params.price_band)
+        self._opening_ticks = (
+            self.instrument.to_ticks(params.opening) if params.opening else NO_PRICE
+        )
         self._terms = Terms(
             base_column=market.ledger.column[self.instrument.base.name],
             quote_column=market.ledger.column[self.instrument.quote.name],
@@ -177,23 +146,113 @@ class OrderBook(Venue):
             fee_row=fees,
             lot_atoms=self.instrument.lot_atoms,
             notional_atoms=self.instrument.notional_atoms,
-            maker_fee_ppm=self.params.maker_fee_ppm,
-            taker_fee_ppm=self.params.taker_fee_ppm,
-            self_trade=int(SelfTrade[self.params.self_trade.upper()]),
+            maker_fee_ppm=params.maker_fee_ppm,
+            taker_fee_ppm=params.taker_fee_ppm,
+            self_trade=int(SelfTrade[params.self_trade.upper()]),
+            tiered=bool(params.tiers),
+            pro_rata=params.priority == "pro_rata",
+            limited=any(limits),
+            phase=int(self.phase),
+            minimum_lots=minimum_lots,
+            most_orders=params.maximum_open_orders,
+            band_ppm=round(params.price_band * PPM),
+            band_around_mid=params.band_around == "mid",
+            iceberg_parts=params.iceberg_parts,
+            opening_ticks=self._opening_ticks,
+            guard_low_ticks=0,
+            guard_high_ticks=MAX_PRICE_TICKS,
+            call_low_ticks=NO_PRICE,
+            call_high_ticks=NO_PRICE,
         )
+        self._enter(self.phase)
 
     def begin(self) -> None:
         """Take up the ledger and admit the accounts of this domain."""
         ledger = self._ledger
         self._balances = ledger.balances
-        self.book.ensure(accounts=len(ledger.owner))
+        for book in (self.book, self.stops):
+            book.ensure(accounts=len(ledger.owner))
         elsewhere = ledger.domain != ledger.domain_names.index(self.domain)
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
+        self.fee_tiers.open(len(ledger.owner))
+
+    # ------------------------------------------------------------ time
+
+    def accrue(self, moment: Moment) -> None:
+        """Orders expire, a day's volumes close, phases begin and end."""
+        tally = self._tally
+        tally[STEP] = moment.step
+        if tally[EXPIRING] and tally[FIRST_EXPIRY] < moment.step:
+            self.batches += 1
+            expire(*self._desk(_NO_INTENTS, _NO_CODES), moment.step)
+        self._count_volume()
+        self.fee_tiers.advance(moment.seconds)
+        phase = self._clock.phase(moment)
+        phase = self.usual_phase if phase == Phase.CONTINUOUS else phase
+        if phase != self.phase:
+            self._change(phase, moment)
+        if self.params.interruption_move:
+            low_ticks, high_ticks = self._clock.guards(moment, int(tally[LAST_TICKS]))
+            self._terms = self._terms._replace(
+                guard_low_ticks=low_ticks, guard_high_ticks=high_ticks
+            )
+
+    def _count_volume(self) -> None:
+        for fills in self._uncounted:
+            self.fee_tiers.count(fills)
+        self._uncounted.clear()
+
+    def _change(self, phase: Phase, moment: Moment) -> None:
+        """Leave one phase for another; a call that ends clears, what waited is executed."""
+        if self.phase == Phase.CALL:
+            self.uncross()
+        self._enter(phase)
+        if phase != Phase.OUTAGE and self._queued:
+            waiting = np.concatenate(self._queued)
+            self._queued.clear()
+            self.execute(waiting, moment)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        last_ticks = int(self._tally[LAST_TICKS])
+        reference_ticks = last_ticks if last_ticks >= 0 else self._opening_ticks
+        low_ticks, high_ticks = self._clock.call_edges(reference_ticks)
+        self._terms = self._terms._replace(
+            phase=int(phase), call_low_ticks=low_ticks, call_high_ticks=high_ticks
+        )
+
+    def halt(self) -> None:
+        """Stop trading from the next step on, until `resume`; cancels go on."""
+        self._clock.halt(True)
+
+    def resume(self) -> None:
+        """Trade again from the next step on."""
+        self._clock.halt(False)
+
+    def uncross(self) -> None:
+        """Clear the call: trade what can trade at one price, drop what was for this call only."""
+        self.batches += 1
+        book, tally = self.book, self._tally
+        self.last_call = NO_CALL
+        if 0 <= book.ask_ticks <= book.bid_ticks:
+            reference_ticks = self._terms.opening_ticks
+            if tally[LAST_TICKS] >= 0:
+                reference_ticks = int(tally[LAST_TICKS])
+            bids, asks = interest(book.arrays, 1), interest(book.arrays, -1)
+            self.last_call = clear(bids, asks, reference_ticks)
+            while not trade_at(*self._desk(_NO_INTENTS, _NO_CODES)[:4], self.last_call.price_ticks):
+                self._collect()
+            self._collect()
+        drop_call_orders(*self._desk(_NO_INTENTS, _NO_CODES)[:4])
+        self._enter(self.phase)
+
+    # ------------------------------------------------------------ the beats of a step
 
     def observe(self, moment: Moment) -> BookView:
         state, tally = self.book.arrays.state, self._tally.tolist()
         volume_lots = tally[VOLUME_LOTS] - self._volume_lots
         self._volume_lots, self._trades = tally[VOLUME_LOTS], tally[TRADES]
+        self._closes.append(tally[LAST_TICKS])
         return BookView(
             self.index,
             self.instrument,
@@ -207,16 +266,39 @@ class OrderBook(Venue):
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
         self.batches += 1
+        if self.phase == Phase.OUTAGE:
+            return self._receive_nothing(intents)
         intents = np.ascontiguousarray(intents)
         codes = np.empty(len(intents), np.int64)
-        done = 0
+        tally, done = self._tally, 0
+        tally[STEP] = moment.step
         while True:
-            batch = Batch(intents, codes, self._fill_buffer, self._tally)
-            done = execute_batch(self.book.arrays, self._balances, self._terms, batch, done)
+            done = execute_batch(*self._desk(intents, codes), done)
             self._collect()
-            if done == len(intents):
+            if tally[INTERRUPTED]:
+                self._interrupt(moment)
+            elif done == len(intents) and tally[NEEDED_TICKS] == NO_PRICE:
                 return codes
-            self._make_room(len(intents) - done, int(intents[done]["limit"]))
+            else:
+                self._make_room(len(intents) - done)
+
+    def _desk(self, intents: NDArray[np.void], codes: NDArray[np.int64]) -> tuple[Any, ...]:
+        """What the kernels take."""
+        batch = Batch(intents, codes, self._fill_buffer, self._tally, self.fee_tiers.rates)
+        return self.book.arrays, self._balances, self._terms, batch, self.stops.arrays
+
+    def _receive_nothing(self, intents: NDArray[np.void]) -> NDArray[np.int64]:
+        """During an outage messages are refused, or wait for its end."""
+        if self.params.outage == "reject":
+            return np.full(len(intents), Code.OUTAGE, np.int64)
+        self._queued.append(intents.copy())
+        return np.full(len(intents), Code.WAITING, np.int64)
+
+    def _interrupt(self, moment: Moment) -> None:
+        """A trade would have gone too far: what comes from here on gathers for a call."""
+        self._tally[INTERRUPTED] = 0
+        self._clock.interrupt(moment)
+        self._enter(Phase.CALL)
 
     def _collect(self) -> None:
         """Keep the fills of the buffer for the record."""
@@ -225,13 +307,19 @@ class OrderBook(Venue):
             fills = self._fill_buffer[:count].copy()
             self._fills.append(fills)
             self._without_flows.append(fills)
+            self._recent.append(fills)
+            if self.params.tiers:
+                self._uncounted.append(fills)
             self._tally[FILLED_ROWS] = 0
 
-    def _make_room(self, rows: int, limit_ticks: int) -> None:
+    def _make_room(self, rows: int) -> None:
         """Grow whatever the next row may need."""
-        self.book.ensure(min(rows, self.book.count + 1024), min(limit_ticks, MAX_PRICE_TICKS) + 1)
-        if len(self._fill_buffer) < 2 * self.book.count:
-            self._fill_buffer = np.empty(4 * self.book.count, FILL)
+        price_range = int(self._tally[NEEDED_TICKS]) + 1
+        self.book.ensure(min(rows, self.book.count + 1024) + 1, price_range)
+        self.stops.ensure(min(rows, self.stops.count + 1024) + 1, price_range)
+        most_fills = self.book.count + int(self._tally[REFILLS])
+        if len(self._fill_buffer) < 2 * most_fills:
+            self._fill_buffer = np.empty(4 * most_fills, FILL)
 
     def forget(self) -> None:
         """See `Venue.forget`."""
@@ -248,7 +336,8 @@ class OrderBook(Venue):
 
     def check(self) -> None:
         terms, escrow = self._terms, self._balances[self._terms.escrow_row]
-        needed_base_atoms = self.book.arrays.state[ASK_LOTS] * terms.lot_atoms
+        ask_lots = self.book.arrays.state[ASK_LOTS] + self._tally[HIDDEN_ASK_LOTS]
+        needed_base_atoms = ask_lots * terms.lot_atoms
         needed_quote_atoms = self._tally[HELD_QUOTE_ATOMS]
         self._require_held(self.instrument.base, escrow[terms.base_column] - needed_base_atoms)
         self._require_held(self.instrument.quote, escrow[terms.quote_column] - needed_quote_atoms)
@@ -265,7 +354,7 @@ class OrderBook(Venue):
     def audit(self) -> None:
         """Walk the whole book; raises BrokenInvariant where it contradicts itself or its escrow."""
         self.check()
-        for fault in faults(self.book):
+        for fault in [*faults(self.book, self.phase == Phase.CALL), *faults(self.stops, True)]:
             raise BrokenInvariant(fault, self.name, self.instrument.base.name, 0)
         for asset, escrow in zip(self.columns(), self.escrowed(), strict=True):
             held_atoms = self._balances[escrow.holder, escrow.column]
@@ -273,51 +362,55 @@ class OrderBook(Venue):
 
     def escrowed(self) -> list[Escrow]:
         """The cover of resting orders: base for asks, notional and fee still due for bids."""
-        terms, orders = self._terms, self.book.arrays.orders
-        asks, bids = orders[orders["side"] < 0], orders[orders["side"] > 0]
+        terms, arrays = self._terms, self.book.arrays
+        slots = np.flatnonzero(arrays.orders["side"])
+        orders = arrays.orders[slots]
+        lots = orders["remaining_lots"].copy()
+        hiding = orders["flags"] & ICEBERG != 0
+        lots[hiding] += arrays.clauses["hidden_lots"][slots[hiding]]
+        accounts, asks = orders["account"].astype(np.int64), orders["side"] < 0
+        bids = orders[~asks]
         cost_atoms = bids["price_ticks"] * terms.notional_atoms
-        due_atoms = cost_atoms * bids["remaining_lots"]
-        if terms.maker_fee_ppm > 0:
-            due_atoms += _fees_up(cost_atoms * bids["size_lots"], terms.maker_fee_ppm)
-            due_atoms -= bids["venue_atoms"]
+        due_atoms = cost_atoms * lots[~asks]
+        rates_ppm = np.maximum(bids["flags"] >> RATE_SHIFT, 0)
+        fees_atoms = _fees_up(cost_atoms * bids["size_lots"], rates_ppm) - bids["venue_atoms"]
+        due_atoms += np.where(rates_ppm > 0, fees_atoms, 0)
+        base, quote = (terms.escrow_row, terms.base_column), (terms.escrow_row, terms.quote_column)
         return [
-            Escrow(
-                terms.escrow_row,
-                terms.base_column,
-                asks["account"].astype(np.int64),
-                asks["remaining_lots"] * terms.lot_atoms,
-            ),
-            Escrow(
-                terms.escrow_row, terms.quote_column, bids["account"].astype(np.int64), due_atoms
-            ),
+            Escrow(*base, accounts[asks], lots[asks] * terms.lot_atoms),
+            Escrow(*quote, accounts[~asks], due_atoms),
         ]
+
+    def own_stops(self, account: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Ids and rows of an account's waiting stops, newest first; sides are exchanged."""
+        order, rows = self.stops.own_orders(account)
+        return order | STOP_BIT, rows
+
+    def recent_fills(self, count: int) -> Fills:
+        """The last fills, oldest first; not all where they came in more than 64 batches."""
+        fills = np.concatenate([np.zeros(0, FILL), *self._recent])
+        return fills[len(fills) - min(count, len(fills)) :]
+
+    def closes(self, count: int) -> NDArray[np.float64]:
+        """The last price at the end of each of the last steps, without those before any trade."""
+        ticks = np.array(self._closes, np.float64)[-count:]
+        return ticks[ticks > 0]
 
     def measure(self, moment: Moment) -> dict[str, float]:
         book, instrument, tally = self.book, self.instrument, self._tally.tolist()
-        bid, ask = _price(instrument, book.bid_ticks), _price(instrument, book.ask_ticks)
-        mid_ticks = (book.bid_ticks + book.ask_ticks) / 2
-        depth = [math.nan, math.nan]
-        if book.bid_ticks >= 0 and book.ask_ticks >= 0:
-            depth = [
-                instrument.to_base(book.lots_within(1, math.ceil(mid_ticks * (1 - _DEPTH)))),
-                instrument.to_base(book.lots_within(-1, math.floor(mid_ticks * (1 + _DEPTH)))),
-            ]
+        bid, ask = price_of(instrument, book.bid_ticks), price_of(instrument, book.ask_ticks)
         return {
             "mid": (bid + ask) / 2,
             "bid": bid,
             "ask": ask,
-            "bid_depth": depth[0],
-            "ask_depth": depth[1],
+            "bid_depth": depth_within(book, instrument, 1, _DEPTH),
+            "ask_depth": depth_within(book, instrument, -1, _DEPTH),
             "volume": instrument.to_base(tally[VOLUME_LOTS] - self._volume_lots),
             "trades": tally[TRADES] - self._trades,
         }
 
 
-def _fees_up(notional_atoms: NDArray[np.int64], fee_ppm: int) -> NDArray[np.int64]:
+def _fees_up(notional_atoms: NDArray[np.int64], fee_ppm: NDArray[np.int64]) -> NDArray[np.int64]:
     """ceil(notional * fee / 10**6) on columns; see `markets.rounding.ppm_up`."""
     whole, rest = np.divmod(notional_atoms, PPM)
     return whole * fee_ppm - (-(rest * fee_ppm) // PPM)
-
-
-def _price(instrument: Instrument, price_ticks: int) -> float:
-    return float(instrument.to_price(price_ticks)) if price_ticks >= 0 else math.nan

@@ -26,8 +26,9 @@ from markets.intents import CANCEL_ALL, FIELDS, PLACE, Column, Intent
 from markets.kernel import kernel
 from markets.outcomes import FILL, Code, Fills
 from markets.spot.book import BEST_ASK, BEST_BID, BookArrays, level_lots
-from markets.spot.matching import TRADES, Batch, Terms, execute_batch
+from markets.spot.messages import execute_batch
 from markets.spot.order_book import BookView, OrderBook
+from markets.spot.settlement import TRADES, Batch, Terms
 from markets.venue import Moment
 
 ALWAYS, PEGGED, WITHIN, UNLESS_TRADED = range(4)
@@ -118,10 +119,11 @@ def _report(book: BookArrays, trades: int, top: Any) -> None:
 
 
 class Tape(NamedTuple):
-    """The rows of the batch by the names of TAPE_INTENT, the feed, trades before the step."""
+    """Rows of the batch by the names of TAPE_INTENT, feed, stops, trades before the step."""
 
     messages: NDArray[np.void]
     feed: NDArray[np.void]
+    stops: BookArrays
     trades_before: int
 
 
@@ -139,8 +141,8 @@ def execute_tape(
         trades = batch.tally[TRADES] - tape.trades_before
         if _resolve(book, tape.messages[row], trades > 0):
             rows, codes = batch.intents[row : row + 1], batch.codes[row : row + 1]
-            one = Batch(rows, codes, batch.fills, batch.tally)
-            if execute_batch(book, balances, terms, one, 0) == 0:
+            one = Batch(rows, codes, batch.fills, batch.tally, batch.rates)
+            if execute_batch(book, balances, terms, one, tape.stops, 0) == 0:
                 return row
         else:
             batch.codes[row] = _VOID
@@ -174,14 +176,15 @@ class TapeBook(OrderBook):
         intents = intents.copy()
         codes = np.empty(len(intents), np.int64)
         self.feed = np.zeros(len(intents), FEED)
-        tape = Tape(intents.view(TAPE_INTENT), self.feed, int(self._tally[TRADES]))
+        messages, trades = intents.view(TAPE_INTENT), int(self._tally[TRADES])
         earlier, done = len(self._fills), 0
         while True:
-            batch = Batch(intents, codes, self._fill_buffer, self._tally)
-            done = execute_tape(self.book.arrays, self._balances, self._terms, batch, tape, done)
+            desk = self._desk(intents, codes)
+            tape = Tape(messages, self.feed, desk[-1], trades)
+            done = execute_tape(*desk[:-1], tape, done)
             self._collect()
             if done == len(intents):
                 break
-            self._make_room(len(intents) - done, int(intents[done]["limit"]))
+            self._make_room(len(intents) - done)
         self.fills = np.concatenate([np.zeros(0, FILL), *self._fills[earlier:]])
         return codes

@@ -1,0 +1,170 @@
+"""What agents see of an order book: prices, depth, flow and their own orders. Frozen for the step.
+
+Top of book, last price and volume are values. Everything else is read from the live book when it is
+asked for, hence only before the next batch; then it raises. Prices are quote per base, depth is in
+base units, ticks and lots are integers; NaN or NO_PRICE (-1) where there is nothing.
+
+    imbalance            (bid lots - ask lots) / (bid lots + ask lots) over some best levels
+    realised volatility  sqrt(sum of squared log returns of the last steps' closing prices), over
+                         these steps, not annualised
+    queue position       lots that must trade at an order's price before it does
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.assets import Instrument
+from markets.errors import FathomError
+from markets.outcomes import Fills
+from markets.spot.auction import Call
+from markets.spot.book import Book
+
+if TYPE_CHECKING:
+    from markets.spot.order_book import OrderBook
+
+
+class Levels(NamedTuple):
+    """Prices of one side, best first, and what rests there."""
+
+    price_ticks: NDArray[np.int64]
+    size_lots: NDArray[np.int64]
+
+
+class OpenOrders(NamedTuple):
+    """An account's resting orders, newest first."""
+
+    order: NDArray[np.int64]
+    side: NDArray[np.int64]
+    price_ticks: NDArray[np.int64]
+    remaining_lots: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BookView:
+    """The book as agents see it; NO_PRICE (-1) where a side is empty or nothing has traded."""
+
+    index: int
+    instrument: Instrument
+    bid_ticks: int
+    ask_ticks: int
+    last_ticks: int
+    volume_lots: int
+    """Lots traded during the step before."""
+    _venue: "OrderBook"
+    _batches: int
+
+    @property
+    def bid(self) -> float:
+        """Best bid in quote per base, NaN without."""
+        return price_of(self.instrument, self.bid_ticks)
+
+    @property
+    def ask(self) -> float:
+        """Best ask in quote per base, NaN without."""
+        return price_of(self.instrument, self.ask_ticks)
+
+    @property
+    def mid(self) -> float:
+        """Halfway between bid and ask, NaN where a side is empty."""
+        return (self.bid + self.ask) / 2
+
+    @property
+    def last(self) -> float:
+        """Price of the last trade in quote per base, NaN before the first."""
+        return price_of(self.instrument, self.last_ticks)
+
+    @property
+    def phase(self) -> str:
+        """continuous, call, halted or outage."""
+        return self._venue.phase.name.lower()
+
+    @property
+    def last_call(self) -> Call:
+        """Price, volume and surplus of the last call auction."""
+        return self._venue.last_call
+
+    @cached_property
+    def newest_order(self) -> list[int]:
+        """By account (ledger row): id of the latest own order that rests, -1 without."""
+        orders: list[int] = self._book().newest_orders().tolist()
+        return orders
+
+    def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same as a column, for some accounts only."""
+        return self._book().newest_orders(accounts)
+
+    def bids(self, levels: int = 10) -> Levels:
+        """The best bids."""
+        return Levels(*self._book().levels(1, levels))
+
+    def asks(self, levels: int = 10) -> Levels:
+        """The best asks."""
+        return Levels(*self._book().levels(-1, levels))
+
+    def depth_lots(self, side: int, limit_ticks: int) -> int:
+        """Lots resting on a side at the limit or better."""
+        return self._book().lots_within(side, limit_ticks)
+
+    def depth(self, side: int, distance: float = 0.01) -> float:
+        """Base units resting on a side within a fraction of the mid; NaN where there is no mid."""
+        return depth_within(self._book(), self.instrument, side, distance)
+
+    def imbalance(self, levels: int = 5) -> float:
+        """From -1, only asks, to 1, only bids, over the best levels; NaN in an empty book."""
+        bid_lots, ask_lots = (int(side(levels)[1].sum()) for side in (self.bids, self.asks))
+        if bid_lots + ask_lots == 0:
+            return math.nan
+        return (bid_lots - ask_lots) / (bid_lots + ask_lots)
+
+    def trades(self, count: int = 100) -> Fills:
+        """The last trades, oldest first, as FILL rows; as many as the venue still remembers."""
+        self._book()
+        return self._venue.recent_fills(count)
+
+    def realised_volatility(self, steps: int = 100) -> float:
+        """Root of the summed squared log returns of the last steps; NaN before two prices."""
+        closes = self._venue.closes(steps + 1)
+        if len(closes) < 2:
+            return math.nan
+        return float(np.sqrt(np.sum(np.diff(np.log(closes)) ** 2)))
+
+    def open_orders(self, account: int) -> OpenOrders:
+        """The account's resting orders as columns; of icebergs what they show."""
+        order, rows = self._book().own_orders(account)
+        side = rows["side"].astype(np.int64)
+        return OpenOrders(order, side, rows["price_ticks"], rows["remaining_lots"])
+
+    def waiting_stops(self, account: int) -> OpenOrders:
+        """The account's stop orders that wait: `price_ticks` is the trigger."""
+        self._book()
+        order, rows = self._venue.own_stops(account)
+        side = -rows["side"].astype(np.int64)
+        return OpenOrders(order, side, rows["price_ticks"], rows["remaining_lots"])
+
+    def queue_ahead(self, account: int) -> NDArray[np.int64]:
+        """For each of `open_orders`: lots of its price that come before it."""
+        return self._book().lots_ahead(account)
+
+    def _book(self) -> Book:
+        if self._venue.batches != self._batches:
+            raise FathomError(f"{self._venue.name}: this view is of a book that has moved on")
+        return self._venue.book
+
+
+def price_of(instrument: Instrument, price_ticks: int) -> float:
+    """Ticks as quote per base; NaN where there is no price."""
+    return float(instrument.to_price(price_ticks)) if price_ticks >= 0 else math.nan
+
+
+def depth_within(book: Book, instrument: Instrument, side: int, distance: float) -> float:
+    """Base units that rest on a side within a fraction of the mid; NaN where there is no mid."""
+    if book.bid_ticks < 0 or book.ask_ticks < 0:
+        return math.nan
+    edge = (book.bid_ticks + book.ask_ticks) / 2 * (1 - side * distance)
+    limit_ticks = math.ceil(edge) if side > 0 else math.floor(edge)
+    return float(instrument.to_base(book.lots_within(side, limit_ticks)))

@@ -1,0 +1,141 @@
+"""What an order must satisfy before it may enter: its form, the client's limits, its cover.
+
+Form is checked first (sizes, side, flags, range), then the venue's limits on clients, each off
+where it is 0: a minimum size, a band of prices around the last trade or the mid, a number of
+resting orders. A limit order must be covered entirely when it enters, at the dearer of its
+account's two rates; one that may take and make rounds two fees up, one atom more than one fee on
+the whole. A market order is not covered: it takes what the balance affords. Before the first trade
+the opening price stands for the last; a band without any price is no band. With a band, a market
+order trades no further than its edge.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.assets import MAX_ATOMS
+from markets.intents import FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY
+from markets.kernel import kernel
+from markets.outcomes import Code
+from markets.rounding import PPM, ppm_down, ppm_up
+from markets.spot.book import BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, BookArrays
+from markets.spot.settlement import LAST_TICKS, Batch, Entry, Terms
+
+_KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | POST_ONLY | MARKET | FILL_OR_KILL
+_MOST_SHARED_LOTS = 2**31
+_ACCEPTED = 0
+_INVALID = int(Code.INVALID)
+_BELOW_MINIMUM = int(Code.BELOW_MINIMUM)
+_OUTSIDE_BAND = int(Code.OUTSIDE_BAND)
+_TOO_MANY_ORDERS = int(Code.TOO_MANY_ORDERS)
+
+
+@kernel(forceinline=True)
+def entry_of(terms: Terms, batch: Batch, intent: Any) -> Entry:
+    """The order that an intent asks for, with the rates of its account."""
+    maker_fee_ppm, taker_fee_ppm = terms.maker_fee_ppm, terms.taker_fee_ppm
+    if terms.tiered:
+        maker_fee_ppm = batch.rates[intent.account, 0]
+        taker_fee_ppm = batch.rates[intent.account, 1]
+    return Entry(
+        intent.account,
+        intent.side,
+        intent.size,
+        intent.limit,
+        intent.flags,
+        intent.display_lots,
+        intent.expiry_step,
+        maker_fee_ppm,
+        taker_fee_ppm,
+    )
+
+
+@kernel(forceinline=True)
+def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
+    """Whether an order is one at all."""
+    flags, size_lots, limit_ticks = entry.flags, entry.size_lots, entry.limit_ticks
+    if size_lots <= 0 or (entry.side != 1 and entry.side != -1) or flags & ~_KNOWN_FLAGS:
+        return False
+    if flags & POST_ONLY and flags != POST_ONLY:
+        return False
+    if (entry.display_lots | entry.expiry_step) != 0 and not _has_good_clauses(terms, entry, step):
+        return False
+    if terms.pro_rata and size_lots >= _MOST_SHARED_LOTS:
+        return False
+    if flags & MARKET:
+        return not flags & FILL_OR_KILL
+    if limit_ticks <= 0 or limit_ticks > MAX_PRICE_TICKS:
+        return False
+    if float(limit_ticks) * size_lots * terms.notional_atoms > MAX_ATOMS:
+        return False
+    return float(size_lots) * terms.lot_atoms <= MAX_ATOMS
+
+
+@kernel()
+def _has_good_clauses(terms: Terms, entry: Entry, step: int) -> bool:
+    """Whether display and expiry make sense: both are for orders that may rest."""
+    if entry.flags & (IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL):
+        return False
+    if entry.display_lots < 0 or entry.expiry_step < 0:
+        return False
+    if 0 < entry.expiry_step < step:
+        return False
+    most_lots = terms.iceberg_parts * min(entry.display_lots, entry.size_lots)
+    return entry.display_lots == 0 or entry.size_lots <= most_lots
+
+
+@kernel()
+def band_ticks(book: BookArrays, terms: Terms, tally: NDArray[np.int64]) -> tuple[int, int]:
+    """Lowest and highest price that orders may name."""
+    last_ticks = tally[LAST_TICKS]
+    centre_ticks = last_ticks if last_ticks >= 0 else terms.opening_ticks
+    bid_ticks, ask_ticks = book.state[BEST_BID], book.state[BEST_ASK]
+    if terms.band_around_mid and bid_ticks >= 0 and ask_ticks >= 0:
+        centre_ticks = (bid_ticks + ask_ticks) // 2
+    if terms.band_ppm == 0 or centre_ticks == NO_PRICE:
+        return 0, MAX_PRICE_TICKS
+    low_ticks = centre_ticks - ppm_down(centre_ticks, min(terms.band_ppm, PPM))
+    times = terms.band_ppm // PPM
+    high_ticks = centre_ticks * (1 + times) + ppm_down(centre_ticks, terms.band_ppm - times * PPM)
+    return low_ticks, min(high_ticks, MAX_PRICE_TICKS)
+
+
+@kernel()
+def refusal(book: BookArrays, terms: Terms, tally: NDArray[np.int64], entry: Entry) -> int:
+    """The code with which the client's limits refuse an order, or 0."""
+    if entry.size_lots < terms.minimum_lots:
+        return _BELOW_MINIMUM
+    if not entry.flags & MARKET:
+        low_ticks, high_ticks = band_ticks(book, terms, tally)
+        if entry.limit_ticks < low_ticks or entry.limit_ticks > high_ticks:
+            return _OUTSIDE_BAND
+    if terms.most_orders > 0 and not entry.flags & IMMEDIATE_OR_CANCEL:
+        slot, count = book.heads[entry.account], 0
+        while slot > 0 and count < terms.most_orders:
+            slot = book.orders[slot].account_next
+            count += 1
+        if count >= terms.most_orders:
+            return _TOO_MANY_ORDERS
+    return _ACCEPTED
+
+
+@kernel()
+def is_covered(balances: NDArray[np.int64], terms: Terms, entry: Entry, may_do_both: bool) -> bool:
+    """Whether the account can pay for the whole order, whatever part of it takes or makes."""
+    if entry.side < 0:
+        return balances[entry.account, terms.base_column] >= entry.size_lots * terms.lot_atoms
+    needed_atoms = entry.limit_ticks * entry.size_lots * terms.notional_atoms
+    maker_fee_ppm, taker_fee_ppm = entry.maker_fee_ppm, entry.taker_fee_ppm
+    needed_atoms += ppm_up(needed_atoms, max(maker_fee_ppm, taker_fee_ppm))
+    if may_do_both and maker_fee_ppm > 0 and taker_fee_ppm > 0:
+        needed_atoms += 1
+    return balances[entry.account, terms.quote_column] >= needed_atoms
+
+
+@kernel(error_model="numpy")
+def affordable_atoms(quote_atoms: int, taker_fee_ppm: int) -> int:
+    """The largest notional n with n + ceil(rate * n) <= what is there."""
+    whole = PPM + taker_fee_ppm
+    times = quote_atoms // whole
+    return times * PPM + (quote_atoms - times * whole) * PPM // whole

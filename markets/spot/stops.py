@@ -1,0 +1,143 @@
+"""Stop orders: they wait beside the book until a trade reaches their trigger, then enter it.
+
+A buyer's stop is reached by a last price at or above its trigger, a seller's by one at or below it.
+After each message the stops that the last price has reached enter one by one, buyers' first, each
+side the nearest trigger first, of one trigger the oldest; each may move the last price and reach
+more. A stop is not covered while it waits: when it enters it is checked like any order and may be
+refused then. Before the first trade none is reached.
+
+They wait in a book of their own, keyed by trigger and with sides exchanged, so that its best price
+is always the next to be reached. Ids have `STOP_BIT` set. `venue_atoms` is the limit in ticks and
+`flags` those of the intent.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.intents import MARKET, POST_ONLY
+from markets.kernel import kernel
+from markets.outcomes import Code
+from markets.spot.book import (
+    BEST_ASK,
+    BEST_BID,
+    MAX_PRICE_TICKS,
+    NO_SLOT,
+    SLOT_OF_ID,
+    BookArrays,
+    find,
+    fits,
+    front,
+    insert,
+    unlink,
+)
+from markets.spot.entry import is_well_formed
+from markets.spot.matching import has_room, place
+from markets.spot.settlement import (
+    EXPIRING,
+    FIRST_EXPIRY,
+    INTERRUPTED,
+    LAST_TICKS,
+    NEEDED_TICKS,
+    STEP,
+    Batch,
+    Entry,
+    Phase,
+    Terms,
+)
+
+STOP_BIT = 2**31
+_CONTINUOUS, _HALT = int(Phase.CONTINUOUS), int(Phase.HALTED)
+_INVALID, _WAITING, _PENDING = int(Code.INVALID), int(Code.WAITING), int(Code.PENDING)
+_CANCELLED, _UNKNOWN_ORDER = int(Code.CANCELLED), int(Code.UNKNOWN_ORDER)
+_HALTED = int(Code.HALTED)
+
+
+@kernel()
+def wait(stops: BookArrays, terms: Terms, batch: Batch, entry: Entry, trigger_ticks: int) -> int:
+    """Take in a stop order."""
+    if not is_well_formed(terms, entry, batch.tally[STEP]) or entry.flags & POST_ONLY:
+        return _INVALID
+    if trigger_ticks <= 0 or trigger_ticks > MAX_PRICE_TICKS:
+        return _INVALID
+    if terms.phase == _HALT:
+        return _HALTED
+    if not fits(stops, trigger_ticks):
+        batch.tally[NEEDED_TICKS] = trigger_ticks
+        return _PENDING
+    order_id = insert(stops, entry.account, -entry.side, trigger_ticks, entry.size_lots)
+    slot = order_id & SLOT_OF_ID
+    order, clause = stops.orders[slot], stops.clauses[slot]
+    order.venue_atoms, order.flags = entry.limit_ticks, entry.flags
+    clause.display_lots, clause.expiry_step = entry.display_lots, entry.expiry_step
+    if entry.expiry_step > 0:
+        batch.tally[FIRST_EXPIRY] = min(batch.tally[FIRST_EXPIRY], entry.expiry_step)
+        batch.tally[EXPIRING] += 1
+    return _WAITING
+
+
+@kernel()
+def drop(stops: BookArrays, tally: NDArray[np.int64], slot: int) -> None:
+    """A stop leaves."""
+    if stops.clauses[slot].expiry_step > 0:
+        tally[EXPIRING] -= 1
+    unlink(stops, slot)
+
+
+@kernel()
+def cancel_stop(stops: BookArrays, tally: NDArray[np.int64], intent: Any) -> int:
+    """Cancel a waiting stop by its id."""
+    slot = find(stops, intent.order ^ STOP_BIT)
+    if slot <= 0 or stops.orders[slot].account != intent.account:
+        return _UNKNOWN_ORDER
+    drop(stops, tally, slot)
+    return _CANCELLED
+
+
+@kernel()
+def _reached(stops: BookArrays, last_ticks: int) -> int:
+    """Slot of the next stop that the last price has reached, or NO_SLOT."""
+    buy_ticks, sell_ticks = stops.state[BEST_ASK], stops.state[BEST_BID]
+    if 0 <= buy_ticks <= last_ticks:
+        return front(stops, -1)
+    if sell_ticks >= last_ticks >= 0:
+        return front(stops, 1)
+    return NO_SLOT
+
+
+@kernel()
+def let_in(
+    book: BookArrays,
+    balances: NDArray[np.int64],
+    terms: Terms,
+    batch: Batch,
+    stops: BookArrays,
+) -> bool:
+    """Let every stop that is reached enter; False where the next needs more room first."""
+    while terms.phase == _CONTINUOUS and batch.tally[INTERRUPTED] == 0:
+        slot = _reached(stops, batch.tally[LAST_TICKS])
+        if slot == NO_SLOT:
+            break
+        order, clause = stops.orders[slot], stops.clauses[slot]
+        account = order.account
+        limit_ticks = 0 if order.flags & MARKET else order.venue_atoms
+        if not has_room(book, batch, order.size_lots, limit_ticks):
+            return False
+        maker_fee_ppm, taker_fee_ppm = terms.maker_fee_ppm, terms.taker_fee_ppm
+        if terms.tiered:
+            maker_fee_ppm, taker_fee_ppm = batch.rates[account, 0], batch.rates[account, 1]
+        entry = Entry(
+            int(account),
+            int(-order.side),
+            order.size_lots,
+            limit_ticks,
+            int(order.flags),
+            clause.display_lots,
+            clause.expiry_step,
+            maker_fee_ppm,
+            taker_fee_ppm,
+        )
+        drop(stops, batch.tally, slot)
+        place(book, balances, terms, batch, entry)
+    return True
