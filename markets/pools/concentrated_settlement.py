@@ -3,8 +3,10 @@
 A swap is quoted by the walk of the curve without writing, checked against the sender's limit and
 balance, and then walked again for good; so a reject moves nothing. The curve is fed the input less
 its margin (see `range_state`); what comes out is paid less the margin of the other token. An exact
-output feeds the output and its margin, and asks for the input and its margin. A deposit takes the
-most liquidity for which the amounts, margins included and rounded up, stay within both maxima.
+output feeds the output and its margin, and asks for the input and its margin. The contract rounds
+at every step of its walk, by up to two atoms of input and one of output; as much is kept back here
+for each tick crossed, so that no swap is ever better than the contract's. A deposit takes the most
+liquidity for which the amounts, margins included and rounded up, stay within both maxima.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +27,7 @@ from markets.ledger import Matrix
 from markets.outcomes import Code, Fills
 from markets.pools import concentrated as curve
 from markets.pools import positions as ranges
-from markets.pools.concentrated import SQRT_PRICE
+from markets.pools.concentrated import CURSOR, SQRT_PRICE
 from markets.pools.pool import (
     BEYOND_LIMIT,
     DONE,
@@ -50,7 +52,7 @@ from markets.pools.range_state import (
     released,
 )
 from markets.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at
-from markets.rounding import ceil_atoms, floor_atoms, ppm_up
+from markets.rounding import PPM, ceil_atoms, floor_atoms, ppm_up
 
 PARTLY_FILLED = int(Code.PARTLY_FILLED)
 OUT_OF_RANGE = int(Code.OUT_OF_RANGE)
@@ -90,30 +92,66 @@ def sqrt_limit(flags: int, limit_tick: int, down: bool) -> float:
 
 
 @kernel()
-def quote(state: RangeState, fee_ppm: int, down: bool, specified: int, limit: float) -> Trade:
-    """A swap of `specified` > 0 input or < 0 output atoms, nothing changed."""
-    pool, peak = state.pool, float(state.peak[0])
-    root = pool.real[SQRT_PRICE]
-    base_margin, quote_margin = peak / root * MARGIN, peak * root * MARGIN
-    margin_in, margin_out = base_margin, quote_margin
-    if not down:
-        margin_in, margin_out = quote_margin, base_margin
-    if specified > 0:
-        fed = specified - specified * RELATIVE - margin_in
-        if fed <= 0.0:
-            return Trade(NO_LIQUIDITY, 0, 0, 0.0, 0.0)
-    else:
-        fed = specified + specified * RELATIVE - margin_out
-    end = curve.swap(pool, fee_ppm, down, fed, limit, False)
-    paid = ceil_atoms(end.amount_in + end.amount_in * RELATIVE + margin_in)
-    if specified < 0 and end.complete:
-        return Trade(DONE, paid, -specified, end.fee, fed)
-    if specified > 0:
-        paid = specified if end.complete else min(paid, specified)
-    output = floor_atoms(max(end.amount_out - margin_out, 0.0))
-    if output <= 0 or paid <= 0:
+def _margins(state: RangeState) -> tuple[float, float]:
+    """Margins of base and quote for a swap from the price, on the peak."""
+    peak, root = float(state.peak[0]), state.pool.real[SQRT_PRICE]
+    return peak / root * MARGIN, peak * root * MARGIN
+
+
+@kernel()
+def _quote_out(
+    state: RangeState, fee_ppm: int, down: bool, output_atoms: int, limit: float
+) -> Trade:
+    """A swap for an exact output."""
+    base_margin, quote_margin = _margins(state)
+    margin_in, margin_out = (base_margin, quote_margin) if down else (quote_margin, base_margin)
+    fed = -(output_atoms + output_atoms * RELATIVE + margin_out)
+    end = curve.swap(state.pool, fee_ppm, down, fed, limit, False)
+    crossed = abs(end.cursor - state.pool.whole[CURSOR])
+    square = end.sqrt_price * end.sqrt_price
+    rounded = (crossed + 1) * (1.0 + PPM / (PPM - fee_ppm))
+    rounded += crossed * (1.0 / square if down else square)
+    paid = end.amount_in + end.amount_in * RELATIVE + margin_in + rounded
+    if not paid < LARGEST:
+        return Trade(NO_LIQUIDITY, 0, 0, 0.0, 0.0)
+    if end.complete:
+        return Trade(DONE, ceil_atoms(paid), output_atoms, end.fee, fed)
+    output = floor_atoms(max(end.amount_out - margin_out - crossed - 1.0, 0.0))
+    if output <= 0:
+        return Trade(NO_LIQUIDITY, 0, 0, 0.0, 0.0)
+    return Trade(PARTLY_FILLED, ceil_atoms(paid), output, end.fee, fed)
+
+
+@kernel()
+def _quote_in(state: RangeState, fee_ppm: int, down: bool, input_atoms: int, limit: float) -> Trade:
+    """A swap of an exact input."""
+    base_margin, quote_margin = _margins(state)
+    margin_in, margin_out = (base_margin, quote_margin) if down else (quote_margin, base_margin)
+    net = float(input_atoms - ppm_up(input_atoms, fee_ppm))
+    fed = (net - net * RELATIVE) * PPM / (PPM - fee_ppm) - margin_in
+    if fed <= 0.0:
+        return Trade(NO_LIQUIDITY, 0, 0, 0.0, 0.0)
+    square = state.pool.real[SQRT_PRICE] * state.pool.real[SQRT_PRICE]
+    end = curve.swap(state.pool, fee_ppm, down, fed, limit, False)
+    crossed = abs(end.cursor - state.pool.whole[CURSOR])
+    paid = input_atoms
+    if not end.complete:
+        per_step = 1.0 + PPM / (PPM - fee_ppm)
+        taken = end.amount_in + end.amount_in * RELATIVE + margin_in + (crossed + 1) * per_step
+        paid = min(paid, ceil_atoms(taken))
+    kept = margin_out + crossed * (1.0 + 2.0 * (square if down else 1.0 / square))
+    output = floor_atoms(max(end.amount_out - kept, 0.0))
+    if output <= 0:
         return Trade(NO_LIQUIDITY, 0, 0, 0.0, 0.0)
     return Trade(DONE if end.complete else PARTLY_FILLED, paid, output, end.fee, fed)
+
+
+@kernel()
+def quote(state: RangeState, fee_ppm: int, down: bool, specified: int, limit: float) -> Trade:
+    """A swap of `specified` > 0 input or < 0 output atoms, nothing changed."""
+    if specified > 0:
+        return _quote_in(state, fee_ppm, down, specified, limit)
+    return _quote_out(state, fee_ppm, down, -specified, limit)
 
 
 @njit(cache=True)
