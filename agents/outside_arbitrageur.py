@@ -3,9 +3,10 @@
 Outside the model any size trades at the reference price m without cost. The arbitrageur trades the
 pool until its next unit, fee paid, costs just m (the pool's "input until price"), which earns most
 for a pool whose price moves against the trade. It does so when what is left after gas is above
-`minimum_profit`; of the profit it expects it offers `bid_fraction` to the builder as a tip. Both
-assets are held on the chain; what the outside leg would move is never sent, so inventory swings
-while profit, valued at m, is exact.
+`minimum_profit`; of the profit it expects it offers `bid_fraction` to the builder as a tip. A swap
+that would lose, since somebody else was there before, fails by its least output. Both assets are
+held on the chain; what the outside leg would move is never sent, so inventory swings while profit,
+valued at m, is exact.
 Source: Milionis et al. 2022, arXiv 2208.06046 (the arbitrageur of loss-versus-rebalancing).
 """
 
@@ -66,11 +67,17 @@ class OutsideArbitrageur(Trader):
         if input_atoms <= 0:
             return NOTHING
         input_atoms = min(input_atoms, int(view.balances[self.account, self._columns[side]]))
-        swap = swap_exact_in(pool.index, self.account, side, input_atoms)
+        even = self._even_atoms(side, input_atoms, outside)
+        swap = swap_exact_in(pool.index, self.account, side, input_atoms, even)
         chain = view.domains[self._domain]
         if chain is None or not (chain.base_fee_atoms or self._picky):
             return [swap]
         return self._bid(swap, self._profit_atoms(pool, side, input_atoms, outside), chain)
+
+    def _even_atoms(self, side: int, input_atoms: int, outside: float) -> int:
+        """The output that is worth the input at the outside price: less would be a loss."""
+        atomic = outside * self._scales[1] / self._scales[0]
+        return int(input_atoms / atomic if side == BUY else input_atoms * atomic)
 
     @property
     def _picky(self) -> bool:

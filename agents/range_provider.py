@@ -3,9 +3,10 @@
 The range is [P/a, P a] around the price P at which it is opened, a = 1 + `width`, on the pool's
 tick grid; without a width it is the whole range of prices. When the price has left the centre by
 more than `trigger` of the way to the edge (in its logarithm) and the last move is long enough ago,
-the provider takes everything out and opens a new range in the next step with what it then holds:
-first a swap of half of the surplus of one asset, so that both sides are about equal in value. Each
-move pays gas three times and the swap's fee, which is what makes frequent recentring dear.
+the provider takes everything out, fees and all. In the next step it swaps half of what one asset is
+worth more than the other and opens a new range, in one transaction; what does not fit into the
+range's ratio stays idle. Each move pays gas for five operations and the swap's fee, which is what
+makes frequent recentring dear.
 """
 
 import math
@@ -44,6 +45,8 @@ class RangeProvider(Trader):
         """Part of the way to the edge at which it recentres; without one it never does."""
         wait_seconds: float = Field(0.0, ge=0)
         """Least time between two moves."""
+        slippage: float = Field(0.02, ge=0, lt=1)
+        """How far the swap may move the price, and fall short of what it expects."""
         gas: float = Field(1_000.0, ge=0)
         """Quote kept back to pay for gas."""
 
@@ -56,6 +59,7 @@ class RangeProvider(Trader):
             market, pool.domain, {base.name: self.params.base, quote.name: held}
         )
         self._assets = base, quote
+        self._domain = pool.domain
         self._columns = market.ledger.column[base.name], market.ledger.column[quote.name]
         self._gas_atoms = quote.to_atoms(self.params.gas)
         self.ticks: tuple[int, int] | None = None
@@ -65,12 +69,22 @@ class RangeProvider(Trader):
 
     def act(self, view: View) -> Sequence[Intent]:
         """Open a range where there is none, leave it when the price has gone too far."""
-        pool = view[self.params.venue]
-        if self.ticks is None:
+        pool, chain = view[self.params.venue], view.domains[self._domain]
+        if (chain.pending["account"] == self.account).any():
+            return NOTHING
+        position = pool.position(self.account, *self.ticks) if self.ticks else None
+        if position is None or not position.liquidity:
             return self._enter(view, pool)
-        if self._should_move(view, pool):
-            return self._leave(view, pool)
-        return NOTHING
+        if not self._should_move(view, pool):
+            return NOTHING
+        assert self.ticks is not None
+        self.moves += 1
+        return bundle(
+            [
+                remove_range(pool.index, self.account, *self.ticks, position.liquidity),
+                collect(pool.index, self.account, *self.ticks),
+            ]
+        )
 
     def _should_move(self, view: View, pool: ConcentratedView) -> bool:
         if self.params.trigger is None or self.params.width is None:
@@ -88,39 +102,36 @@ class RangeProvider(Trader):
         high = pool.tick_for(pool.mid * (1 + self.params.width))
         return low, max(high, low + pool.tick_spacing)
 
-    def _held(self, view: View) -> tuple[int, int]:
-        """Base and quote atoms that are free to be deposited."""
-        base, quote = (int(view.balances[self.account, column]) for column in self._columns)
-        return base, max(0, quote - self._gas_atoms)
-
     def _enter(self, view: View, pool: ConcentratedView) -> Sequence[Intent]:
-        base, quote = self._held(view)
+        """Even the two sides out, unless it is the first deposit, and open a range."""
+        base, quote = (int(view.balances[self.account, column]) for column in self._columns)
+        quote = max(0, quote - self._gas_atoms)
         if base <= 0 and quote <= 0:
             return NOTHING
+        rows: list[Intent] = []
+        if self.moves and pool.liquidity:
+            side, size, gained = self._surplus(pool, base, quote)
+            if gained > 0:
+                rows.append(swap_exact_in(pool.index, self.account, side, size, gained))
+                base, quote = _after(side, size, gained, (base, quote))
         self.ticks = self._range(pool)
         self._centre, self._moved_seconds = pool.mid, view.moment.seconds
-        return [add_range(pool.index, self.account, *self.ticks, base, quote)]
+        rows.append(add_range(pool.index, self.account, *self.ticks, base, quote))
+        return bundle(rows) if len(rows) > 1 else rows
 
-    def _leave(self, view: View, pool: ConcentratedView) -> Sequence[Intent]:
-        """Out, fees and all, and half of the surplus swapped, in one transaction."""
-        assert self.ticks is not None
-        low, high = self.ticks
-        position = pool.position(self.account, low, high)
-        self.ticks = None
-        self.moves += 1
-        rows = [
-            remove_range(pool.index, self.account, low, high, position.liquidity),
-            collect(pool.index, self.account, low, high),
-        ]
-        base, quote = self._held(view)
-        base += position.base_atoms + position.base_fee_atoms
-        quote += position.quote_atoms + position.quote_fee_atoms
-        return bundle([*rows, *self._balance(pool, base, quote)])
-
-    def _balance(self, pool: ConcentratedView, base: int, quote: int) -> Sequence[Intent]:
-        """A swap of half of what one asset is worth more than the other."""
-        scale = self._assets[1].scale / self._assets[0].scale
-        surplus = base * pool.mid * scale - quote
+    def _surplus(self, pool: ConcentratedView, base: int, quote: int) -> tuple[int, int, int]:
+        """Side, input and least output of a swap of half of one asset's surplus in value."""
+        atomic = pool.mid * self._assets[1].scale / self._assets[0].scale
+        surplus = base * atomic - quote
         side = SELL if surplus > 0 else BUY
-        size = int(abs(surplus) / 2 / (pool.mid * scale if side == SELL else 1))
-        return [swap_exact_in(pool.index, self.account, side, size)] if size else []
+        size = int(abs(surplus) / 2 / (atomic if side == SELL else 1))
+        best = pool.ask if side == BUY else pool.bid
+        size = min(size, pool.input_until(side, best * (1 + side * self.params.slippage)))
+        least = pool.output_atoms(side, size) if size else 0
+        return side, size, int(least * (1 - self.params.slippage))
+
+
+def _after(side: int, paid: int, received: int, held: tuple[int, int]) -> tuple[int, int]:
+    """Base and quote atoms after a swap."""
+    base, quote = held
+    return (base - paid, quote + received) if side == SELL else (base + received, quote - paid)

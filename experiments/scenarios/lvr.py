@@ -125,7 +125,9 @@ def summarise(world: World, tables: Mapping[str, Columns]) -> dict[str, float]:
     assert isinstance(process, BlockPrices)
     path = _path(world)
     law = innovation(process, world.scenario.step_seconds)
-    log_fee = -math.log1p(-world.market.venues["pool"].fee_ppm / 1e6)
+    venue = world.market.venues["pool"]
+    assert isinstance(venue, ConcentratedPool)
+    log_fee = -math.log1p(-venue.fee_ppm / 1e6)
     memory = math.ceil((log_fee / law.deviation) ** 2) + 1
     settled = fresh(process, world.now, 3 * memory)
     found = [Estimate(math.nan, math.nan)] * 3
