@@ -57,7 +57,8 @@ def run(
         Path | None, typer.Option(help="Price history to replay, CSV or Parquet.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Result folder.  [default: results/runs/SCENARIO]")
+        str | None,
+        typer.Option(help="Result folder, or a URI.  [default: results/runs/SCENARIO]"),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -74,7 +75,7 @@ def run(
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep, as TOML.")],
     out: Annotated[
-        Path | None, typer.Option(help="Result folder.  [default: results/FILE]")
+        str | None, typer.Option(help="Result folder, or a URI.  [default: results/FILE]")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes; 0: in this process.")
@@ -82,7 +83,9 @@ def sweep(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, or auto, instead of this machine.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print plan and time, write nothing.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Remove earlier results first.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Do runs again that failed earlier.")
@@ -104,7 +107,7 @@ def reproduce(
         int | None, typer.Option(min=1, help="Runs a figure, instead of each one's own number.")
     ] = None,
     seed: Seed = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the table, as Parquet.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder for the table, as Parquet.")] = None,
     as_json: Json = False,
 ) -> int:
     """Published results against ours: quantity, published, tolerance, got, verdict."""
@@ -115,7 +118,7 @@ def reproduce(
 
 @app.command()
 def show(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A result folder.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A result folder, or a URI.")],
     as_json: Json = False,
 ) -> int:
     """What a result folder holds; failures with their reasons."""

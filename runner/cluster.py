@@ -54,6 +54,10 @@ class Crew:
     ray: Any
     workers: int
 
+    def count(self) -> int:
+        """How many workers there are now."""
+        return int(self.ray.cluster_resources().get("CPU", 0))
+
 
 @contextmanager
 def session(workers: int, address: str | None) -> Iterator[Crew]:

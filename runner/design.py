@@ -1,7 +1,9 @@
 """Sweeps: a TOML file that says which runs to do.
 
     scenario = "flash_crash"            a name, or the path of a .py file
-    seeds = {first = 1, count = 4}      or a list
+    seeds = {first = 1, count = 4}      replicates of every point, or a list of seeds
+    constraints = ["a.b < c"]           points that break one are left out
+    limit_seconds = 60                  a run that takes longer is a failed row
     steps = 600                         instead of the scenario's own number
     path = "prices.csv"                 a price history, relative to this file
     show = ["venue.volume"]             metrics of the summary table
@@ -11,15 +13,18 @@
     [design]                            or: kind, samples, seed, ranges (see `runner.sampling`)
     [figure]                            x, y, by: what OUT/figure.png shows
 
-The runs are all points times all seeds, points first. Everything is checked before the first step,
-each point by building its scenario; errors name the field.
+The runs are all points times all seeds, points first. All points share the seeds (common random
+numbers: differences between points are then less noisy than the points themselves), unless
+`seeds = {count = 4, independent = true}` gives each point seeds of its own, a hash of point and
+number. Everything is checked before the first step, each point by building its scenario; errors
+name the field.
 """
 
 import difflib
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +32,11 @@ from pydantic import Field
 
 from markets.errors import ConfigError
 from markets.params import Params
+from runner.constraints import kept
+from runner.provenance import short_hash
 from runner.sampling import Sampling, sample
 from runner.schemas import kind_of
-from runner.spec import Request, RunSpec, plan_runs
+from runner.spec import Request, RunSpec, load_scenario, plan_runs
 
 Point = dict[str, Any]
 
@@ -43,10 +50,11 @@ class FigureChoice(Params):
 
 
 class SeedRange(Params):
-    """Seeds that follow each other."""
+    """Seeds that follow each other, the same for all points unless `independent`."""
 
     first: int = Field(0, ge=0)
     count: int = Field(ge=1)
+    independent: bool = False
 
 
 class SweepFile(Params):
@@ -54,6 +62,8 @@ class SweepFile(Params):
 
     scenario: str
     seeds: Any = (0,)
+    constraints: tuple[str, ...] = ()
+    limit_seconds: float | None = Field(None, gt=0)
     steps: int | None = Field(None, ge=1)
     path: str | None = None
     show: tuple[str, ...] = ()
@@ -66,20 +76,27 @@ class SweepFile(Params):
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a sweep, each once, and how to show them. `kinds` maps varied paths to kinds."""
+    """All runs of a sweep, each once, and how to show them. `kinds` maps varied paths to kinds.
+
+    `left_out` is the number of points that break a constraint, `text` the file as it was read.
+    """
 
     name: str
     specs: tuple[RunSpec, ...]
     kinds: Mapping[str, str]
     show: tuple[str, ...]
     figure: FigureChoice
+    limit_seconds: float | None = None
+    left_out: int = 0
+    text: str = ""
 
 
 def read_sweep(file: Path) -> Plan:
     """The plan of a sweep file; raises ConfigError naming the field."""
-    sweep = SweepFile.read(_parse(file))
+    text = _text(file)
+    sweep = parse_sweep(text, str(file))
     seeds = _seeds(sweep.seeds)
-    points = list(_points(sweep))
+    points = list(sweep_points(sweep))
     if len(points) * len(seeds) == 1 and not points[0]:
         raise ConfigError("grid", "nothing to sweep: give grid, runs, design or several seeds")
     fixed = flatten(sweep.set)
@@ -88,15 +105,53 @@ def read_sweep(file: Path) -> Plan:
         if path in varied:
             raise ConfigError(f"set.{path}", "is varied as well; give it in one place")
     _check_figure(sweep.figure, varied)
-    history = None if sweep.path is None else file.parent / sweep.path
     scenario = _scenario(sweep.scenario, file)
+    good = _allowed(sweep, scenario, points, fixed)
+    runs = _runs(sweep, Request(scenario, fixed, sweep.steps, _history(sweep, file)), good, varied)
+    kinds = {path: kind_of([spec.varied[path] for spec in runs]) for path in varied}
+    return Plan(
+        file.stem,
+        runs,
+        kinds,
+        sweep.show,
+        sweep.figure,
+        sweep.limit_seconds,
+        len(points) - len(good),
+        text,
+    )
+
+
+def _history(sweep: SweepFile, file: Path) -> Path | None:
+    return None if sweep.path is None else file.parent / sweep.path
+
+
+def _allowed(sweep: SweepFile, scenario: str, points: list[Point], fixed: Point) -> list[Point]:
+    """The points that keep the constraints."""
+    if not sweep.constraints:
+        return points
+    if sweep.design is not None and sweep.design.kind == "saltelli":
+        raise ConfigError("constraints", "cannot be combined with saltelli, which needs its points")
+    defaults = flatten(load_scenario(scenario).params().model_dump(mode="json"))
+    return kept(points, sweep.constraints, defaults | fixed)
+
+
+def _runs(
+    sweep: SweepFile, fixed: Request, points: Sequence[Point], varied: Sequence[str]
+) -> tuple[RunSpec, ...]:
+    """All points times all seeds, each run once."""
+    seeds = _seeds(sweep.seeds)
+    independent = isinstance(sweep.seeds, Mapping) and sweep.seeds.get("independent", False)
     specs: dict[str, RunSpec] = {}
     for point in points:
-        request = Request(scenario, fixed | point, sweep.steps, history)
-        specs |= {spec.run_id: spec for spec in plan_runs(request, seeds, varied)}
-    runs = tuple(specs.values())
-    kinds = {path: kind_of([spec.varied[path] for spec in runs]) for path in varied}
-    return Plan(file.stem, runs, kinds, sweep.show, sweep.figure)
+        request = replace(fixed, overrides={**fixed.overrides, **point})
+        own = [_own_seed(point, seed) for seed in seeds] if independent else seeds
+        specs |= {spec.run_id: spec for spec in plan_runs(request, own, varied)}
+    return tuple(specs.values())
+
+
+def _own_seed(point: Point, number: int) -> int:
+    """A seed that no other point has; it does not depend on the order of the points."""
+    return int(short_hash([sorted(point.items()), number]), 16) >> 1
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Point:
@@ -110,20 +165,28 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Point:
     return flat
 
 
-def _parse(file: Path) -> dict[str, Any]:
+def _text(file: Path) -> str:
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError("file", f"cannot read {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigError("file", f"{file} is not TOML: {error}") from None
+
+
+def parse_sweep(text: str, name: str) -> SweepFile:
+    """The fields of a sweep file; raises ConfigError naming the one that is wrong."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("file", f"{name} is not TOML: {error}") from None
     known = list(SweepFile.model_fields)
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
             raise ConfigError(key, f"no such key in a sweep; {hint}")
-    return values
+    return SweepFile.read(values)
 
 
 def _seeds(given: Any) -> list[int]:
@@ -143,7 +206,7 @@ def _check_figure(figure: FigureChoice, varied: Sequence[str]) -> None:
             raise ConfigError(f"figure.{name}", f"{path!r} is not varied: {', '.join(varied)}")
 
 
-def _points(sweep: SweepFile) -> Iterator[Point]:
+def sweep_points(sweep: SweepFile) -> Iterator[Point]:
     """The points of the one design that is given; one empty point if none is."""
     given = [name for name in ("grid", "runs", "design") if getattr(sweep, name)]
     if len(given) > 1:

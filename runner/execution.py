@@ -22,6 +22,8 @@ from experiments.simulate import resolve, simulate
 from experiments.tables import SCHEMA_VERSION, TABLES, Columns
 from markets.errors import FathomError
 from runner import schemas, store
+from runner.limit import TimeLimit, limited
+from runner.memory import peak_bytes
 from runner.provenance import provenance
 from runner.spec import RunSpec, load_history, load_scenario
 
@@ -44,68 +46,87 @@ class OtherCode(FathomError):
 
 @dataclass(frozen=True)
 class Done:
-    """A run that ended, well or not. `cause` is what it raised."""
+    """A run that ended, well or not: `error` is type and message of what it raised, or empty."""
 
     spec: RunSpec
     started_at: datetime.datetime
     wall_seconds: float
     tables: Mapping[str, Columns] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    cause: BaseException | None = None
+    error: str = ""
     trace: str = ""
+    cause: BaseException | None = None
 
     @property
     def ok(self) -> bool:
         """Whether it ran to its end."""
-        return self.cause is None
-
-    @property
-    def error(self) -> str:
-        """Type and message of the failure, empty if ok."""
-        return "" if self.cause is None else f"{type(self.cause).__name__}: {self.cause}"
+        return not self.error
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the driver hears of a run."""
+    """What the driver hears of a run; `peak_bytes` is the most memory that its process held."""
 
     run_id: str
     ok: bool
     error: str
     wall_seconds: float
+    peak_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Target:
     """Where a chunk goes: folder, the kinds of the varied parameters, the sweep's token.
 
-    `code_version` is the driver's: the run ids stand for it.
+    `code_version` is the driver's: the run ids stand for it. `generation` tells newer from older.
     """
 
     out: str
     parameters: Mapping[str, str]
     token: str | None = None
+    generation: int = 0
+    limit_seconds: float | None = None
     code_version: str = field(default_factory=lambda: provenance().code_version)
 
 
-def perform(spec: RunSpec, on_step: OnStep | None = None) -> Done:
-    """Do a run; whatever it raises, except an interrupt, is part of the result."""
+def perform(
+    spec: RunSpec,
+    on_step: OnStep | None = None,
+    limit_seconds: float | None = None,
+    deadly: bool = False,
+) -> Done:
+    """Do a run; whatever it raises, except an interrupt, is part of the result.
+
+    `deadly` allows a run over its limit that does not stop to end this process.
+    """
     started_at, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     try:
-        module = load_scenario(spec.scenario)
-        params = resolve(module, spec.overrides)
-        history = None if spec.history is None else load_history(Path(spec.history))
-        outcome = simulate(module, params, spec.seed, spec.steps, history, on_step)
-    except Exception as error:
+        with limited(limit_seconds, deadly):
+            module = load_scenario(spec.scenario)
+            params = resolve(module, spec.overrides)
+            history = None if spec.history is None else load_history(Path(spec.history))
+            outcome = simulate(module, params, spec.seed, spec.steps, history, on_step)
+    except (Exception, TimeLimit) as error:
         wall = time.perf_counter() - clock
-        return Done(spec, started_at, wall, cause=error, trace=traceback.format_exc())
+        trace = traceback.format_exc()
+        return Done(spec, started_at, wall, error=_text(error), trace=trace, cause=error)
     wall = time.perf_counter() - clock
     return Done(spec, started_at, wall, outcome.tables, outcome.metrics)
 
 
 def failed(spec: RunSpec, cause: BaseException) -> Done:
     """A run whose worker died, so that nobody was left to say why."""
-    return Done(spec, datetime.datetime.now(datetime.UTC), 0.0, cause=cause)
+    now = datetime.datetime.now(datetime.UTC)
+    return Done(spec, now, 0.0, error=_text(cause), cause=cause)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def status(done: Done) -> Status:
+    """What is worth telling of a run that this process has in hand."""
+    return Status(done.spec.run_id, done.ok, done.error, done.wall_seconds, peak_bytes())
 
 
 def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
@@ -113,18 +134,18 @@ def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
     ours = provenance().code_version
     if ours != target.code_version:
         raise OtherCode(platform.node(), ours, target.code_version)
-    done = [perform(spec) for spec in specs]
+    done = [perform(spec, None, target.limit_seconds, deadly=True) for spec in specs]
     write(done, target)
-    return [Status(each.spec.run_id, each.ok, each.error, each.wall_seconds) for each in done]
+    return [status(each) for each in done]
 
 
 def write(done: Sequence[Done], target: Target) -> str:
     """Commit finished runs as one part; returns its name."""
     origin = _origin([each.spec for each in done])
     tables = {name: schemas.stamped(_joined(name, done), name, origin) for name in TABLES}
-    runs = schemas.runs_table([_row(each) for each in done], target.parameters)
+    runs = schemas.runs_table([_row(each, target) for each in done], target.parameters)
     tables[store.RUNS] = schemas.stamped(runs, store.RUNS, origin)
-    return store.commit(Path(target.out), tables, target.token)
+    return store.commit(target.out, tables, target.token)
 
 
 def _joined(name: str, done: Sequence[Done]) -> pa.Table:
@@ -155,7 +176,7 @@ def _origin(specs: Sequence[RunSpec]) -> dict[str, Any]:
     }
 
 
-def _row(done: Done) -> dict[str, Any]:
+def _row(done: Done, target: Target) -> dict[str, Any]:
     spec, source = done.spec, provenance()
     return {
         "run_id": spec.run_id,
@@ -174,6 +195,7 @@ def _row(done: Done) -> dict[str, Any]:
         "dirty": source.dirty,
         "wall_seconds": done.wall_seconds,
         "started_at": done.started_at,
+        "generation": target.generation,
         "varied": spec.varied,
         "metrics": done.metrics,
     }

@@ -9,6 +9,7 @@ Tables are pandas frames as `runner.load` gives them; for the first two, of one 
 made without pyplot: they hold no global state and need no display.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#edae49", "#6c4ab6", "#00798c", "#8d6a4f", "#555555")
 STYLE: Any = {
@@ -37,6 +39,7 @@ STYLE: Any = {
 SIZE = (7.2, 4.2)
 DOTS_PER_INCH = 150
 FEW, MANY = 8, 30
+FEW_TICKS = 4
 THOUSANDS = "{x:,.10g}"
 
 
@@ -126,16 +129,24 @@ def flows_figure(flows: pd.DataFrame, assets: Sequence[str], most: int = 12) -> 
         axes.set_yticks(range(len(pairs)), pairs)
         axes.set(xlabel=f"paid ({', '.join(assets)})", title="Who paid whom")
         axes.xaxis.set_major_formatter(THOUSANDS)
+        axes.xaxis.set_major_locator(MaxNLocator(FEW_TICKS, min_n_ticks=2))
         axes.grid(axis="y", visible=False)
         if reasons:
             axes.legend(title="reason", loc="lower right", alignment="left")
     return figure
 
 
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    FigureCanvasAgg(figure)
+    sink = io.BytesIO()
+    figure.savefig(sink, dpi=DOTS_PER_INCH, format="png")
+    return sink.getvalue()
+
+
 def save(figure: Figure, target: Path) -> None:
     """Write a PNG."""
-    FigureCanvasAgg(figure)
-    figure.savefig(target, dpi=DOTS_PER_INCH)
+    target.write_bytes(png(figure))
 
 
 def _blank() -> tuple[Figure, Axes]:

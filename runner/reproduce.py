@@ -16,14 +16,14 @@ TABLE = "reproductions"
 
 
 def reproduce_all(
-    names: Sequence[str], runs: int | None, seed: int, out: Path | None, as_json: bool
+    names: Sequence[str], runs: int | None, seed: int, out: str | Path | None, as_json: bool
 ) -> int:
     """Reproduce the named results, or all; 1 if a figure is outside its tolerance."""
     modules = {name: find_reproduction(name) for name in names or reproduction_names()}
     if out is not None:
-        from runner.store import prepare
+        from runner.folder import Folder
 
-        prepare(out)
+        Folder(out).prepare()
     rows: list[Row] = []
     for name, module in modules.items():
         wanted = runs or module.DEFAULT_RUNS
@@ -69,16 +69,17 @@ def _print(rows: Sequence[Row]) -> None:
     console().print(table)
 
 
-def _write(rows: Sequence[Row], out: Path) -> None:
+def _write(rows: Sequence[Row], out: str | Path) -> None:
     import pyarrow as pa
 
+    from runner.folder import Folder
     from runner.provenance import provenance
     from runner.schemas import stamped
-    from runner.store import write_part
+    from runner.store import serialised
 
     source = provenance()
     origin = {"versions": source.versions, "commit": source.commit, "dirty": source.dirty}
     table = pa.Table.from_pylist([_document(row) for row in rows])
-    target = out / TABLE / "part-0.parquet"
-    write_part(stamped(table, TABLE, origin), target)
-    say(f"table in {target}")
+    folder, name = Folder(out), f"{TABLE}/part-0.parquet"
+    folder.write(name, serialised(stamped(table, TABLE, origin)))
+    say(f"table in {folder}/{name}")

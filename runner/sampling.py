@@ -1,4 +1,4 @@
-"""Designs that draw their points: random, Latin hypercube, Sobol, and one at a time.
+"""Designs that draw their points: random, Latin hypercube, Sobol, Saltelli, and one at a time.
 
     [design]
     kind = "sobol"
@@ -52,7 +52,7 @@ class Range(Params):
 class Sampling(Params):
     """A drawn design."""
 
-    kind: Literal["random", "latin_hypercube", "sobol", "one_at_a_time"]
+    kind: Literal["random", "latin_hypercube", "sobol", "saltelli", "one_at_a_time"]
     samples: int = Field(ge=1)
     seed: int = Field(0, ge=0)
     ranges: dict[str, Range] = Field(min_length=1)
@@ -75,10 +75,12 @@ def _unit_points(design: Sampling) -> Sequence[Sequence[float]]:
     from scipy.stats import qmc
 
     size, rng = len(design.ranges), np.random.default_rng(design.seed)
-    if design.kind == "sobol":
-        power = design.samples.bit_length() - 1
-        if design.samples != 1 << power:
-            raise ConfigError("design.samples", f"must be a power of 2, got {design.samples}")
+    power = design.samples.bit_length() - 1
+    if design.kind in ("sobol", "saltelli") and design.samples != 1 << power:
+        raise ConfigError("design.samples", f"must be a power of 2, got {design.samples}")
+    if design.kind == "saltelli":
+        points = _saltelli(design)
+    elif design.kind == "sobol":
         points = qmc.Sobol(size, rng=rng).random_base2(power)
     elif design.kind == "latin_hypercube":
         points = qmc.LatinHypercube(size, rng=rng).random(design.samples)
@@ -86,3 +88,15 @@ def _unit_points(design: Sampling) -> Sequence[Sequence[float]]:
         points = rng.random((design.samples, size))
     rows: list[list[float]] = points.tolist()
     return rows
+
+
+def problem(design: Sampling) -> dict[str, Any]:
+    """The design as SALib describes it, on the unit cube."""
+    names = list(design.ranges)
+    return {"num_vars": len(names), "names": names, "bounds": [[0.0, 1.0]] * len(names)}
+
+
+def _saltelli(design: Sampling) -> Any:
+    from SALib.sample import sobol
+
+    return sobol.sample(problem(design), design.samples, calc_second_order=False, seed=design.seed)

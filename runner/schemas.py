@@ -4,8 +4,8 @@ Unit and meaning travel as metadata of every field, the origin of a part as one 
 the key `fathom` of the schema, which Parquet keeps in the footer. Strings are dictionaries; NaN,
 which here means that there is no such figure, is null. `runs` has one row a run and two kinds of
 columns of its own: `p_<path>` for each parameter that was set or varied, `m_<metric>` for each
-summary metric. Volatile columns (`wall_seconds`, `started_at`) exist in `runs` alone: the other
-tables hold the same bytes whenever a run is repeated.
+summary metric. Volatile columns (`wall_seconds`, `started_at`, `generation`) exist in `runs` alone:
+the other tables hold the same bytes whenever a run is repeated.
 """
 
 import json
@@ -49,9 +49,10 @@ RUNS = Table(
         Column("dirty", "bool", "", "whether the source differed from the commit"),
         Column("wall_seconds", "float64", "s", "time that the run took"),
         Column("started_at", "time", "", "when it started, UTC"),
+        Column("generation", "int64", "1", "sweeps and runs written into the folder before it"),
     ),
 )
-VOLATILE = ("wall_seconds", "started_at")
+VOLATILE = ("wall_seconds", "started_at", "generation")
 
 
 def field(column: Column) -> pa.Field:
@@ -83,6 +84,34 @@ def to_arrow(name: str, run_id: str, columns: Columns) -> pa.Table:
         values = columns.get(declared.name)
         arrays.append(pa.nulls(rows, declared.type) if values is None else _array(values, declared))
     return pa.table(arrays, schema=schema)
+
+
+def united(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of all, with the columns of all: what a table has not is null there.
+
+    A whole number meets a fraction as a fraction; kinds that do not go together become text.
+    """
+    kinds: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for each in table.schema:
+            if each.type != pa.null():
+                kinds.setdefault(each.name, set()).add(each.type)
+    texts = {name for name, found in kinds.items() if len(found) > 1 and not _numbers(found)}
+    bare = [_as_text(table.replace_schema_metadata(None), texts) for table in tables]
+    joined = pa.concat_tables(bare, promote_options="permissive")
+    return joined.unify_dictionaries().combine_chunks()
+
+
+def _numbers(kinds: set[pa.DataType]) -> bool:
+    return all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds)
+
+
+def _as_text(table: pa.Table, names: set[str]) -> pa.Table:
+    for at, each in enumerate(table.schema):
+        if each.name in names:
+            column = table[each.name].cast(pa.string()).combine_chunks().dictionary_encode()
+            table = table.set_column(at, each.with_type(column.type), column)
+    return table
 
 
 def _repeated(text: str, rows: int) -> pa.Array:

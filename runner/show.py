@@ -13,22 +13,29 @@ import pyarrow.parquet as pq
 from markets.errors import ConfigError
 from runner import store
 from runner.console import answer, console, figure_text, say
+from runner.folder import Folder
 from runner.results import Results, load
 
 SHOWN_FAILURES = 10
 
 
-def show_folder(folder: Path, as_json: bool) -> int:
+def show_folder(place: str | Path, as_json: bool) -> int:
     """Print what is there; raises ConfigError if it is no result folder."""
-    if not folder.is_dir():
-        raise ConfigError("DIR", f"no folder {folder}")
-    results = load(folder)
+    results = load(existing(place))
     document = describe(results)
     if as_json:
         answer(document)
     else:
         _print(document)
     return 0
+
+
+def existing(place: str | Path) -> Folder:
+    """The folder; raises ConfigError if it is a local one that is not there."""
+    folder = Folder(place)
+    if folder.local and not folder.path.is_dir():
+        raise ConfigError("DIR", f"no folder {place}")
+    return folder
 
 
 def describe(results: Results) -> dict[str, Any]:
@@ -45,6 +52,9 @@ def describe(results: Results) -> dict[str, Any]:
         "parameters": {name[2:]: _values(runs[name]) for name in results.parameters},
         "code_versions": sorted(runs["code_version"].astype(str).unique()),
         "wall_seconds": float(runs["wall_seconds"].sum()),
+        "run_seconds": _range(runs["wall_seconds"]),
+        "first_started": _moment(runs["started_at"].min()),
+        "last_started": _moment(runs["started_at"].max()),
         "tables": {name: _size(results.folder, name) for name in store.TABLE_NAMES},
         "metrics": {name[2:]: _range(runs[name]) for name in results.metrics},
         "failures": _failures(failed),
@@ -60,17 +70,22 @@ def _values(column: pd.Series) -> list[Any]:
     return values
 
 
+def _moment(moment: Any) -> str | None:
+    """To the second, UTC."""
+    return None if pd.isna(moment) else moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _range(column: pd.Series) -> dict[str, float]:
     return {"low": float(column.min()), "mean": float(column.mean()), "high": float(column.max())}
 
 
-def _size(folder: Path, table: str) -> dict[str, int]:
-    files = store.parts(folder, table)
-    return {
-        "parts": len(files),
-        "rows": sum(pq.read_metadata(file).num_rows for file in files),
-        "bytes": sum(file.stat().st_size for file in files),
-    }
+def _size(folder: Folder, table: str) -> dict[str, int]:
+    sizes = {n: size for n, size in folder.sizes(table).items() if store.is_part(n)}
+    rows = 0
+    for name in sizes:
+        with folder.open(f"{table}/{name}") as file:
+            rows += pq.read_metadata(file).num_rows
+    return {"parts": len(sizes), "rows": rows, "bytes": sum(sizes.values())}
 
 
 def _failures(failed: pd.DataFrame) -> list[dict[str, Any]]:
@@ -93,6 +108,12 @@ def _print(document: dict[str, Any]) -> None:
 
     scenarios = ", ".join(document["scenarios"])
     say(f"{document['folder']}: {scenarios}; {document['runs']} runs, {document['failed']} failed")
+    total = sum(size["bytes"] for size in document["tables"].values()) / 2**20
+    mean, slowest = document["run_seconds"]["mean"], document["run_seconds"]["high"]
+    say(
+        f"{total:,.1f} MB; {document['wall_seconds']:,.1f} s of work, {mean:.2f} s a run, "
+        f"slowest {slowest:.2f} s; first started {document['first_started'] or 'unknown'}"
+    )
     sizes = Table("table")
     for name in ("parts", "rows", "bytes"):
         sizes.add_column(name, justify="right")

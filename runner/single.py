@@ -12,28 +12,31 @@ from markets.errors import ConfigError
 from runner import store
 from runner.console import answer, console, figure_text, say
 from runner.execution import Done, OnStep, Target, perform, write
+from runner.folder import Folder
 from runner.schemas import kind_of
 from runner.spec import Request, RunSpec, plan_run
 
 
-def run_once(request: Request, seed: int, out: Path | None, as_json: bool) -> int:
+def run_once(request: Request, seed: int, out: str | Path | None, as_json: bool) -> int:
     """Do it, write it, say it; 0 if it ended well, 1 if it failed."""
     spec = plan_run(request, seed)
-    folder = out or Path("results") / "runs" / Path(spec.scenario).stem
-    store.prepare(folder)
+    place = out or Path("results") / "runs" / Path(spec.scenario).stem
+    folder = Folder(place)
+    folder.prepare()
     with _progress(spec) as on_step:
         done = perform(spec, on_step)
     if isinstance(done.cause, ConfigError):
         raise done.cause
     kinds = {path: kind_of([value]) for path, value in spec.varied.items()}
-    write([done], Target(str(folder), kinds))
-    _report(done, folder)
+    target = Target(folder.uri, kinds, generation=store.next_generation(folder))
+    write([done], target)
+    _report(done, str(place))
     if as_json:
-        answer(_document(done, folder))
+        answer(_document(done, str(place)))
     return 0 if done.ok else 1
 
 
-def _document(done: Done, folder: Path) -> dict[str, object]:
+def _document(done: Done, place: str) -> dict[str, object]:
     return {
         "run_id": done.spec.run_id,
         "scenario": done.spec.scenario,
@@ -44,11 +47,11 @@ def _document(done: Done, folder: Path) -> dict[str, object]:
         "params": dict(done.spec.params),
         "metrics": {name: float(value) for name, value in done.metrics.items()},
         "wall_seconds": done.wall_seconds,
-        "out": str(folder),
+        "out": place,
     }
 
 
-def _report(done: Done, folder: Path) -> None:
+def _report(done: Done, place: str) -> None:
     spec = done.spec
     if not done.ok:
         say(done.trace.rstrip())
@@ -63,7 +66,7 @@ def _report(done: Done, folder: Path) -> None:
     for name, value in done.metrics.items():
         table.add_row(name, figure_text(float(value)))
     console().print(table)
-    say(f"run {spec.run_id} took {done.wall_seconds:.2f} s; tables in {folder}")
+    say(f"run {spec.run_id} took {done.wall_seconds:.2f} s; tables in {place}")
 
 
 @contextmanager

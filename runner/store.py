@@ -1,31 +1,34 @@
-"""Parts on disk: written beside their place under a temporary name, then put there in one move.
+"""Parts: how finished runs come into a result folder, whole, once, and never half.
 
     OUT/{runs,steps,fills,flows,events,accounts}/part-<hash of the run ids>.parquet
 
 A part holds a chunk of runs. The `runs` part is written last: where it is, the chunk is complete;
-tables without it are orphans that no reader counts and that the next writer removes. A file is
-synced before it is moved, so a killed worker, driver or machine leaves whole parts or `.tmp` files,
-never half a table. One sweep at a time owns a folder: the latest leaves its token there, and a
-worker of an earlier one that still runs finds it and commits nothing, so nothing comes twice.
+tables without it are orphans that no reader counts and that the next writer removes. A part whose
+end is missing (a disk that lied, a copy cut off) is removed too, and its runs are done again. One
+sweep at a time owns a folder: the latest leaves its token there, and a worker of an earlier one
+that still runs finds it and commits nothing. What two sweeps wrote all the same, or what merging
+left (see `runner.compaction`), a reader counts once. Pages carry checksums, which readers verify.
 """
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiments.tables import TABLES
-from markets.errors import ConfigError, FathomError
+from markets.errors import FathomError
+from runner.folder import Folder
 from runner.provenance import short_hash
 
+Place = str | Path | Folder
 RUNS = "runs"
 TABLE_NAMES = (RUNS, *TABLES)
 OWNER = ".owner"
+ROW_GROUP = 1 << 20
+UNREADABLE = (pa.ArrowException, OSError)
 
 
 class FolderTaken(FathomError):
@@ -39,116 +42,174 @@ class FolderTaken(FathomError):
         return type(self), (self.folder,)
 
 
+class Damaged(FathomError):
+    """A committed part cannot be read."""
+
+    def __init__(self, folder: Folder, table: str, part: str, reason: str) -> None:
+        super().__init__(
+            f"{folder}/{table}/{part} is damaged ({reason}); remove {folder}/{RUNS}/{part} "
+            "and start the sweep again: it does the runs of that part once more"
+        )
+
+
+def folder_at(place: Place) -> Folder:
+    """The folder at a path or a URI."""
+    return place if isinstance(place, Folder) else Folder(place)
+
+
 def part_name(run_ids: Sequence[str]) -> str:
     """Name of the part that holds these runs, in any order."""
     return f"part-{short_hash(sorted(run_ids))}.parquet"
 
 
-def prepare(out: Path) -> None:
-    """Make the folder; raises ConfigError if it cannot be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".probe-{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError("out", f"cannot write to {out}: {error.strerror}") from None
-
-
-def claim(out: Path, token: str) -> None:
+def claim(place: Place, token: str) -> None:
     """Make the folder ours."""
-    temporary = out / f"{OWNER}-{token}.tmp"
-    temporary.write_text(token)
-    os.replace(temporary, out / OWNER)
+    folder_at(place).write(OWNER, token.encode())
 
 
-def commit(out: Path, tables: Mapping[str, pa.Table], token: str | None = None) -> str:
+def owns(place: Place, token: str) -> bool:
+    """Whether the folder is still ours."""
+    return folder_at(place).read(OWNER) == token.encode()
+
+
+def commit(
+    place: Place, tables: Mapping[str, pa.Table], token: str | None = None, name: str = ""
+) -> str:
     """Write the tables of a chunk, `runs` last, and return the name of the part.
 
-    Raises FolderTaken if a token is given and the folder has another owner. Whatever stops it
-    before `runs` is there takes the other tables of the part away again.
+    Raises FolderTaken if a token is given and the folder has another owner, and CannotWrite.
+    Whatever stops it before `runs` is there takes the other tables of the part away again.
     """
-    name = part_name(tables[RUNS]["run_id"].to_pylist())
+    folder = folder_at(place)
+    name = name or part_name(tables[RUNS]["run_id"].to_pylist())
+    contents = {table: serialised(rows) for table, rows in tables.items()}
     try:
-        for table in sorted(tables, key=lambda each: each == RUNS):
-            if token is not None and not owns(out, token):
-                raise FolderTaken(str(out))
-            write_part(tables[table], out / table / name)
+        for table in sorted(contents, key=lambda each: each == RUNS):
+            if token is not None and not owns(folder, token):
+                raise FolderTaken(str(folder))
+            folder.write(f"{table}/{name}", contents[table])
     except BaseException:
-        if not (out / RUNS / name).exists():
+        if not folder.exists(f"{RUNS}/{name}"):
             for table in tables:
-                (out / table / name).unlink(missing_ok=True)
+                folder.remove(f"{table}/{name}")
         raise
     return name
 
 
-def write_part(table: pa.Table, target: Path) -> None:
-    """One Parquet file, all of it or nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.stem}-{uuid.uuid4().hex}.tmp"
+def serialised(table: pa.Table) -> pa.Buffer:
+    """The bytes of one Parquet file."""
+    sink = pa.BufferOutputStream()
+    with writer(sink, table.schema) as file:
+        file.write_table(table, row_group_size=ROW_GROUP)
+    return sink.getvalue()
+
+
+def writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
+    """How all our files are encoded."""
+    return pq.ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True)
+
+
+def parts(place: Place, table: str) -> list[str]:
+    """The names of a table's files, in order."""
+    return [name for name in folder_at(place).sizes(table) if is_part(name)]
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is a part, and not a temporary one or somebody else's."""
+    return name.startswith("part-") and name.endswith(".parquet")
+
+
+def read(place: Place, table: str, name: str, columns: list[str] | None = None) -> pa.Table:
+    """One file, verified; raises Damaged, or FileNotFoundError if it is not there."""
+    folder = folder_at(place)
     try:
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", row_group_size=1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with folder.open(f"{table}/{name}") as file:
+            found = pq.ParquetFile(file, page_checksum_verification=True)
+            return found.read(columns=columns)
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
+        raise Damaged(folder, table, name, " ".join(str(error).split())[:120]) from None
 
 
-def parts(out: Path, table: str) -> list[Path]:
-    """The files of a table, by name."""
-    return sorted((out / table).glob("part-*.parquet"))
-
-
-def committed(out: Path) -> dict[str, str]:
-    """Run ids that are done, with their status."""
+def committed(place: Place) -> dict[str, str]:
+    """Run ids that are done, with their status; ok wins where two parts hold a run."""
+    folder = folder_at(place)
     done: dict[str, str] = {}
-    for part in parts(out, RUNS):
-        rows = pq.read_table(part, columns=["run_id", "status"])
-        done.update(zip(rows["run_id"].to_pylist(), rows["status"].to_pylist(), strict=True))
+    for part in parts(folder, RUNS):
+        rows = read(folder, RUNS, part, ["run_id", "status"])
+        columns = rows["run_id"].to_pylist(), rows["status"].to_pylist()
+        for run_id, status in zip(*columns, strict=True):
+            if done.get(run_id) != "ok":
+                done[run_id] = status
     return done
 
 
-def is_committed(out: Path, run_ids: Sequence[str]) -> bool:
+def next_generation(place: Place) -> int:
+    """One more than that of any run there: what is newer is told by this, not by the clock."""
+    folder = folder_at(place)
+    latest = -1
+    for part in parts(folder, RUNS):
+        rows = read(folder, RUNS, part, ["generation"])
+        if rows.num_columns and rows.num_rows:
+            latest = max(latest, pc.max(rows["generation"]).as_py() or 0)
+    return latest + 1
+
+
+def is_committed(place: Place, run_ids: Sequence[str]) -> bool:
     """Whether exactly this chunk is there."""
-    return (out / RUNS / part_name(run_ids)).exists()
+    return folder_at(place).exists(f"{RUNS}/{part_name(run_ids)}")
 
 
-def sweep_up(out: Path) -> int:
-    """Remove what killed writers left: temporary files and parts without `runs`."""
-    whole = {part.name for part in parts(out, RUNS)}
-    left = [file for table in TABLE_NAMES for file in (out / table).glob(".part-*.tmp")]
-    left += [part for table in TABLES for part in parts(out, table) if part.name not in whole]
-    left += out.glob(".*.tmp")
-    for file in left:
-        file.unlink(missing_ok=True)
-    return len(left)
+def sweep_up(place: Place) -> int:
+    """Remove what killed writers left: temporary files, parts without `runs` or without an end.
+
+    Returns how many parts were damaged: their runs have to be done again.
+    """
+    folder = folder_at(place)
+    found = {table: list(folder.sizes(table)) for table in TABLE_NAMES}
+    damaged = _damaged(folder, found) if folder.local else set()
+    for part in damaged:
+        folder.remove(f"{RUNS}/{part}")
+    whole = {name for name in found[RUNS] if is_part(name)} - damaged
+    for table, names in found.items():
+        for name in names:
+            orphan = table != RUNS and is_part(name) and name not in whole
+            if orphan or _is_temporary(name):
+                folder.remove(f"{table}/{name}")
+    for name in filter(_is_temporary, folder.sizes()):
+        folder.remove(name)
+    return len(damaged)
 
 
-def drop(out: Path, run_ids: Iterable[str]) -> None:
+def _damaged(folder: Folder, found: Mapping[str, list[str]]) -> set[str]:
+    """Parts of which some file has no end. An object store shows no file before it is whole."""
+    return {
+        name
+        for table, names in found.items()
+        for name in names
+        if is_part(name) and name in found[RUNS] and not folder.is_whole(f"{table}/{name}")
+    }
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def drop(place: Place, run_ids: Iterable[str]) -> None:
     """Forget single runs that failed, so that they are done again."""
+    folder = folder_at(place)
     gone = pa.array(sorted(run_ids), pa.string())
-    for part in parts(out, RUNS):
-        rows = pq.read_table(part)
-        keep = pc.invert(pc.is_in(rows["run_id"], value_set=gone))
-        kept = rows.filter(keep)
+    for part in parts(folder, RUNS):
+        rows = read(folder, RUNS, part)
+        kept = rows.filter(pc.invert(pc.is_in(rows["run_id"], value_set=gone)))
         if kept.num_rows == 0:
-            part.unlink()
+            folder.remove(f"{RUNS}/{part}")
         elif kept.num_rows < rows.num_rows:
-            write_part(kept, part)
+            folder.write(f"{RUNS}/{part}", serialised(kept))
 
 
-def wipe(out: Path) -> None:
+def wipe(place: Place) -> None:
     """Remove the result tables, and nothing else that may lie in the folder."""
-    shutil.rmtree(out / RUNS, ignore_errors=True)
-    for table in TABLES:
-        shutil.rmtree(out / table, ignore_errors=True)
-
-
-def owns(out: Path, token: str) -> bool:
-    """Whether the folder is still ours."""
-    try:
-        return (out / OWNER).read_text() == token
-    except OSError:
-        return False
+    for table in TABLE_NAMES:
+        folder_at(place).remove_all(table)

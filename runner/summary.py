@@ -16,6 +16,7 @@ import pandas as pd
 
 from runner.console import console, figure_text, say
 from runner.design import Plan
+from runner.folder import Folder
 from runner.results import load
 
 Cells = dict[str, list[str]]
@@ -25,6 +26,7 @@ SHOWN_METRICS = 5
 SHOWN_POINTS = 40
 SHOWN_FAILURES = 5
 HEADING_WIDTH = 14
+FIGURE = "figure.png"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Summary:
     metrics: list[str]
 
 
-def print_plan(plan: Plan, folder: Path, done: Collection[str]) -> None:
+def print_plan(plan: Plan, folder: Folder, done: Collection[str]) -> None:
     """What a sweep would do; nothing is written."""
     from rich.table import Table
 
@@ -51,9 +53,11 @@ def print_plan(plan: Plan, folder: Path, done: Collection[str]) -> None:
         say(f"and {len(plan.specs) - SHOWN_POINTS} more")
     steps = sum(spec.steps for spec in todo)
     say(f"{len(plan.specs)} runs, {len(todo)} to do ({steps:,} steps), into {folder}")
+    if plan.left_out:
+        say(f"{plan.left_out} points break a constraint and are left out")
 
 
-def summarise_sweep(plan: Plan, folder: Path, seconds: float) -> int:
+def summarise_sweep(plan: Plan, folder: Folder, seconds: float) -> int:
     """Print the table, write the figure; 1 if a run of the plan failed, else 0."""
     runs = load(folder).runs
     ours = runs[runs["run_id"].isin([spec.run_id for spec in plan.specs])]
@@ -97,9 +101,9 @@ def summarise(runs: pd.DataFrame, parameters: list[str], metrics: list[str]) -> 
     return Summary(points, keys, metrics)
 
 
-def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path | None:
+def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Folder) -> str | None:
     """OUT/figure.png: the first metric against the first numeric parameter, by the second."""
-    from runner.figures import FEW, outcome_figure, save
+    from runner.figures import FEW, outcome_figure, png
 
     choice = plan.figure
     numeric = [path for path, kind in plan.kinds.items() if kind in ("int64", "float64")]
@@ -109,9 +113,9 @@ def draw(plan: Plan, summary: Summary, runs: pd.DataFrame, folder: Path) -> Path
         return None
     few = [path for path in plan.kinds if path != x and runs[f"p_{path}"].nunique() <= FEW]
     by = choice.by or next(iter(few), None)
-    target = folder / "figure.png"
-    save(outcome_figure(runs, f"p_{x}", f"m_{y}", None if by is None else f"p_{by}"), target)
-    return target
+    drawn = outcome_figure(runs, f"p_{x}", f"m_{y}", None if by is None else f"p_{by}")
+    folder.write(FIGURE, png(drawn))
+    return f"{folder}/{FIGURE}"
 
 
 def _print(plan: Plan, summary: Summary) -> None:

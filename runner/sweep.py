@@ -1,33 +1,42 @@
 """`fathom sweep`: a design, all of it once, from where it stopped.
 
-    plan -> forget what is committed -> first run here -> the rest here or on Ray -> summary, figure
+    plan -> forget what is committed -> first runs in a child -> the rest there or on Ray
+         -> merge small parts -> summary, figure
 
-The first run is done in this process: it fills Numba's cache, which the workers then share, and
-says how long a run takes. Starting Ray costs seconds, so a sweep with less work left than that
-saves stays in this process. Nothing but the Parquet parts is state: stopping at any moment, by
-Ctrl-C, SIGTERM or SIGKILL, loses the chunks in hand and no more.
+The first run is done in a forked child: it fills Numba's cache, which the workers then share, says
+how long a run takes, and may die without taking the sweep along. Starting Ray costs seconds, so a
+sweep with less work left than that saves stays with the child; otherwise the child goes on while
+Ray starts. With `--workers 0` every run is done in this very process. Nothing but the Parquet parts
+is state: stopping at any moment, by Ctrl-C, SIGTERM or SIGKILL, loses the chunks in hand and no
+more. A copy of the sweep file lies beside them for `fathom analyse`.
 """
 
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from markets.errors import ConfigError
 from runner import store
-from runner.cluster import break_even_seconds, require_reachable, session
+from runner.child import Child, WorkerDied, possible
+from runner.cluster import START_SECONDS, break_even_seconds, require_reachable, session
+from runner.compaction import compact, remove_replaced
 from runner.console import say
 from runner.design import Plan, read_sweep
 from runner.dispatch import Dispatcher
-from runner.execution import Done, Status, Target, perform, write
+from runner.execution import Done, Target, perform, status, write
+from runner.folder import CannotWrite, Folder
 from runner.interrupt import status_of, terminable
 from runner.progress import SweepProgress
 from runner.spec import RunSpec
 from runner.summary import print_plan, summarise_sweep
 
 COMMIT_SECONDS = 2.0
+COMMIT_RUNS = 256
+AGAIN_SECONDS = 10.0
+SWEEP_FILE = "sweep.toml"
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,11 @@ class Options:
     fresh: bool = False
     retry_failed: bool = False
 
+    @property
+    def forced(self) -> bool:
+        """Whether Ray is asked for, however little there is to do."""
+        return bool(self.workers) or self.address is not None
+
     def where(self, workers: int) -> str:
         """Where Ray works, for people."""
         if self.address is not None:
@@ -47,23 +61,22 @@ class Options:
         return f"on {workers} local Ray workers"
 
 
-def run_sweep(file: Path, out: Path | None, options: Options) -> int:
+def run_sweep(file: Path, out: str | Path | None, options: Options) -> int:
     """Do what is left of a sweep; 0, or 1 if any of its runs has failed."""
     if options.address is not None and options.workers is not None:
         raise ConfigError("address", "cannot be combined with --workers")
     if options.address is not None:
         require_reachable(options.address)
     plan = read_sweep(file)
-    folder = (out or Path("results") / plan.name).resolve()
+    folder = Folder(out or Path("results") / plan.name)
     if options.dry_run:
-        print_plan(plan, folder, set() if options.fresh else set(store.committed(folder)))
-        return 0
-    store.prepare(folder)
+        return _rehearse(plan, folder, options)
+    folder.prepare()
     clock, token = time.monotonic(), uuid.uuid4().hex
     with terminable():
         try:
             store.claim(folder, token)
-            _resume(plan, Target(str(folder), plan.kinds, token), options)
+            _resume(plan, folder, token, options)
         except KeyboardInterrupt as interrupt:
             left = len(plan.specs) - len(_done(plan, folder))
             say(f"stopped: {left} of {len(plan.specs)} runs left; the same command goes on")
@@ -74,12 +87,44 @@ def run_sweep(file: Path, out: Path | None, options: Options) -> int:
     return summarise_sweep(plan, folder, time.monotonic() - clock)
 
 
-def _resume(plan: Plan, target: Target, options: Options) -> None:
+def _rehearse(plan: Plan, folder: Folder, options: Options) -> int:
+    """Print the plan and how long it would take, from one run that is timed and forgotten."""
+    done = set() if options.fresh else set(store.committed(folder))
+    print_plan(plan, folder, done)
+    todo = [spec for spec in plan.specs if spec.run_id not in done]
+    if not todo:
+        return 0
+    timed = _timed(todo[0], plan, options)
+    if not timed.ok:
+        say(f"the first run fails: {timed.error}")
+        return 0
+    work, workers = timed.wall_seconds * len(todo), _workers(options) or 1
+    here = f"about {work:.1f} s in one process"
+    pays = options.address is None and work >= break_even_seconds(workers)
+    there = f", {START_SECONDS + work / workers:.1f} s {options.where(workers)}" if pays else ""
+    say(f"one run takes {timed.wall_seconds:.2f} s, all of them {here}{there}")
+    return 0
+
+
+def _timed(spec: RunSpec, plan: Plan, options: Options) -> Done:
+    """A run; once more if it was short, since the first one compiles."""
+    runs = _alone([spec, spec], plan.limit_seconds, options)
+    try:
+        done = next(runs)
+        return next(runs) if done.ok and done.wall_seconds < AGAIN_SECONDS else done
+    finally:
+        if isinstance(runs, Child):
+            runs.close()
+
+
+def _resume(plan: Plan, folder: Folder, token: str, options: Options) -> None:
     """Do the runs that are not there yet."""
-    folder = Path(target.out)
     if options.fresh:
         store.wipe(folder)
-    store.sweep_up(folder)
+    damaged = store.sweep_up(folder)
+    if damaged:
+        say(f"{damaged} parts were damaged and are removed; their runs are done again")
+    remove_replaced(folder)
     done = _done(plan, folder)
     if options.retry_failed:
         again = {run_id for run_id, status in done.items() if status == "failed"}
@@ -91,12 +136,28 @@ def _resume(plan: Plan, target: Target, options: Options) -> None:
     others = len(store.committed(folder)) - len(done)
     if others:
         say(f"{others} runs of other designs or other code are there too; --fresh removes them")
-    if todo:
-        with SweepProgress(len(todo)) as progress:
-            _work(todo, target, options, progress)
+    if not todo:
+        return
+    newest = store.next_generation(folder)
+    target = Target(folder.uri, plan.kinds, token, newest, plan.limit_seconds)
+    with SweepProgress(todo) as progress:
+        _work(todo, target, options, progress)
+    folder.write(SWEEP_FILE, plan.text.encode())
+    _merge(folder, token)
 
 
-def _done(plan: Plan, folder: Path) -> dict[str, str]:
+def _merge(folder: Folder, token: str) -> None:
+    """Small parts into large ones; a disk too full for that loses nothing."""
+    try:
+        merged = compact(folder, token)
+    except CannotWrite as error:
+        say(f"small parts were not merged: {error}")
+        return
+    if merged:
+        say(f"{merged} small parts merged")
+
+
+def _done(plan: Plan, folder: Folder) -> dict[str, str]:
     """The plan's runs that are committed, with their status."""
     committed = store.committed(folder)
     return {s.run_id: committed[s.run_id] for s in plan.specs if s.run_id in committed}
@@ -105,25 +166,81 @@ def _done(plan: Plan, folder: Path) -> dict[str, str]:
 def _work(
     todo: Sequence[RunSpec], target: Target, options: Options, progress: SweepProgress
 ) -> None:
-    """Here first, then where it ends sooner."""
-    seconds = _first(todo[0], target, progress)
-    rest = todo[1:]
-    workers = _workers(options)
-    if workers and rest:
-        forced = options.workers is not None or options.address is not None
-        if not forced:
-            seconds, rest = _second(seconds, rest, target, workers, progress)
-        estimate = seconds * len(rest)
-        if forced or estimate >= break_even_seconds(workers):
-            progress.say(f"about {estimate:.0f} s of work left: {options.where(workers)}")
-            with session(workers, options.address) as crew:
-                Dispatcher(crew, rest, target, seconds, progress).work()
+    """One by one first, then where it ends sooner."""
+    runs = _alone(todo, target.limit_seconds, options)
+    try:
+        seconds, count = _first(runs, len(todo), target, options, progress)
+        if count < len(todo) and _goes_to_ray(seconds, len(todo) - count, options, progress):
+            _fan_out(todo[count:], runs, seconds, (target, options, progress))
             return
-        least = break_even_seconds(workers)
-        progress.say(
-            f"about {estimate:.1f} s of work left: in this process, Ray pays from {least:.0f} s on"
-        )
-    work_here(rest, target, progress)
+        work_here(runs, target, progress)
+    finally:
+        if isinstance(runs, Child):
+            runs.close()
+
+
+def _alone(
+    specs: Sequence[RunSpec], limit_seconds: float | None, options: Options
+) -> Iterator[Done]:
+    """The runs one after the other: in a child, or in this process if that is asked for."""
+    if options.workers != 0 and possible():
+        return Child(specs, limit_seconds)
+    return (perform(spec, limit_seconds=limit_seconds) for spec in specs)
+
+
+def _first(
+    runs: Iterator[Done], total: int, target: Target, options: Options, progress: SweepProgress
+) -> tuple[float, int]:
+    """The first run: a setting that it cannot use stops the sweep before anything is written.
+
+    One more is done where compiling may have made the first look long. Returns the seconds that a
+    run takes, infinite if it died, and how many are done.
+    """
+    done = next(runs)
+    if isinstance(done.cause, ConfigError):
+        raise done.cause
+    _commit([done], target, progress)
+    if done.error.startswith(WorkerDied.__name__):
+        return float("inf"), 1
+    seconds, workers = done.wall_seconds, _workers(options)
+    sure = options.forced or seconds * (total - 1) < break_even_seconds(workers)
+    if sure or total == 1:
+        return seconds, 1
+    again = next(runs)
+    _commit([again], target, progress)
+    return again.wall_seconds, 2
+
+
+def _goes_to_ray(seconds: float, left: int, options: Options, progress: SweepProgress) -> bool:
+    """Whether the rest is for Ray, and say why."""
+    workers = _workers(options)
+    if not workers:
+        return False
+    least, estimate = break_even_seconds(workers), seconds * left
+    if options.forced or estimate >= least:
+        about = f"about {estimate:.0f} s of work left: " if estimate < float("inf") else ""
+        progress.say(f"{about}{options.where(workers)}")
+        return True
+    where = f"Ray pays from {least:.0f} s on"
+    progress.say(f"about {estimate:.1f} s of work left: in a child of this process, {where}")
+    return False
+
+
+def _fan_out(
+    todo: Sequence[RunSpec],
+    runs: Iterator[Done],
+    seconds: float,
+    how: tuple[Target, Options, SweepProgress],
+) -> None:
+    """On Ray, less what the child has done while Ray started."""
+    target, options, progress = how
+    with session(_workers(options), options.address) as crew:
+        if isinstance(runs, Child):
+            meanwhile = work_here(runs.finished(), target, progress)
+            runs.close()
+            todo = todo[meanwhile:]
+        seconds = seconds if seconds < float("inf") else 1.0
+        Dispatcher(crew, todo, target, seconds, progress).work()
 
 
 def _workers(options: Options) -> int:
@@ -132,54 +249,24 @@ def _workers(options: Options) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _first(spec: RunSpec, target: Target, progress: SweepProgress) -> float:
-    """The first run: a setting that it cannot use stops the sweep before anything is written.
-
-    Returns the seconds that it took.
-    """
-    done = perform(spec)
-    if isinstance(done.cause, ConfigError):
-        raise done.cause
-    _commit([done], target, progress)
-    return done.wall_seconds
-
-
-def _second(
-    seconds: float,
-    rest: Sequence[RunSpec],
-    target: Target,
-    workers: int,
-    progress: SweepProgress,
-) -> tuple[float, Sequence[RunSpec]]:
-    """One more run here, where compiling may have made the first look long.
-
-    Returns the seconds that a run takes, and the runs that are left.
-    """
-    if seconds * len(rest) < break_even_seconds(workers):
-        return seconds, rest
-    return work_here(rest[:1], target, progress)[0].wall_seconds, rest[1:]
-
-
-def work_here(specs: Sequence[RunSpec], target: Target, progress: SweepProgress) -> list[Status]:
-    """Do the runs one after the other in this process; commits every few seconds."""
-    statuses: list[Status] = []
+def work_here(runs: Iterable[Done], target: Target, progress: SweepProgress) -> int:
+    """Commit runs as they end, every few seconds; returns how many there were."""
     batch: list[Done] = []
-    clock = time.monotonic()
+    count, clock = 0, time.monotonic()
+    progress.refresh(1)
     try:
-        for spec in specs:
-            progress.refresh(1)
-            batch.append(perform(spec))
-            if time.monotonic() - clock >= COMMIT_SECONDS:
-                statuses += _commit(batch, target, progress)
+        for done in runs:
+            batch.append(done)
+            count += 1
+            if time.monotonic() - clock >= COMMIT_SECONDS or len(batch) >= COMMIT_RUNS:
+                _commit(batch, target, progress)
                 batch, clock = [], time.monotonic()
     finally:
         if batch:
-            statuses += _commit(batch, target, progress)
-    return statuses
+            _commit(batch, target, progress)
+    return count
 
 
-def _commit(batch: Sequence[Done], target: Target, progress: SweepProgress) -> list[Status]:
+def _commit(batch: Sequence[Done], target: Target, progress: SweepProgress) -> None:
     write(batch, target)
-    statuses = [Status(d.spec.run_id, d.ok, d.error, d.wall_seconds) for d in batch]
-    progress.report(statuses)
-    return statuses
+    progress.report([status(done) for done in batch])

@@ -1,0 +1,25 @@
+"""How much memory this process holds, and the most that it has held, in bytes.
+
+Linux tells what is held now in `/proc/self/statm` (resident pages); elsewhere the peak stands for
+it. The peak is `ru_maxrss`, which Linux counts in KiB and macOS in bytes.
+"""
+
+import os
+import resource
+import sys
+
+
+def held_bytes() -> int:
+    """Resident memory now."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+    except OSError:
+        return peak_bytes()
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes() -> int:
+    """The most that was resident at once."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
