@@ -126,7 +126,8 @@ def test_everything_is_closed_and_paid_at_expiry(seed, kind, fund, jump) -> None
         bench.mark(price)
         bench.market.check()
     venue, terms, balances = bench.venue, bench.venue._terms, bench.balances
-    assert venue.expired and venue.book.count == 0
+    assert venue.expired
+    assert venue.book.count == 0
     assert not balances[:, [terms.contract, terms.margin]].any()
     assert balances[terms.vault, terms.quote] == 0
     assert (balances[1:, terms.quote] >= 0).all()
@@ -178,7 +179,8 @@ def test_shares_add_up_and_nobody_gives_more_than_his_weight(weights, part) -> N
     amount = int(sum(weights) * part)
     shares = proportional(amount, np.array(weights, np.int64))
     assert shares.sum() == amount
-    assert (shares >= 0).all() and (shares <= weights).all()
+    assert (shares >= 0).all()
+    assert (shares <= weights).all()
     exact = [amount * weight / max(1, sum(weights)) for weight in weights]
     assert np.abs(shares - exact).max() <= len(weights)
 
