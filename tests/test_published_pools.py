@@ -1,0 +1,38 @@
+"""Published results on pools: those without chance in full, the others with few runs."""
+
+import pytest
+
+from experiments.published import depegs, impermanent_loss
+from experiments.reproduction import Row
+
+
+def outside(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if not row.ok]
+
+
+def test_depegs_follow_the_published_prices() -> None:
+    rows = depegs.reproduce(1, 0)
+    assert len(rows) == 16
+    assert outside(rows) == []
+
+
+def test_the_cliff_lies_between_85_and_99_percent() -> None:
+    pool = depegs.Pool(("UST", "3CRV"), 100)
+    pool.deposit((350, 350))
+    prices = []
+    for _ in range(14):
+        pool.sell(25)
+        prices.append(pool.view.curve_price((0, 1)))
+    assert prices == sorted(prices, reverse=True)
+    assert prices[9] > 0.97
+    assert prices[-1] < 0.4
+
+
+def test_impermanent_loss_of_full_ranges() -> None:
+    for ratio, _ in impermanent_loss.FULL:
+        exact = impermanent_loss.impermanent_loss(1 / ratio)
+        assert impermanent_loss.full_range_loss(1 / ratio) == pytest.approx(exact, abs=1e-9)
+
+
+def test_impermanent_loss_as_published() -> None:
+    assert outside(impermanent_loss.reproduce(1, 0)) == []
