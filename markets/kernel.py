@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import config
 
+config: Any = numba.config
 ROOT = Path(__file__).resolve().parents[1]
 _IMPORT = re.compile(
     r"^\s*(?:from|import)\s+((?:markets|agents|experiments)[\w.]*)"
