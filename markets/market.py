@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from markets.assets import Asset
 from markets.domain import Domain
-from markets.errors import ConfigError
+from markets.errors import ConfigError, FathomError
 from markets.intents import take
-from markets.ledger import Ledger
+from markets.ledger import ISSUER, Ledger
 from markets.outcomes import Code
 from markets.sequencing import transactions
 from markets.venue import Moment, Venue
@@ -114,7 +114,12 @@ class Market:
         return View(moment, views, self._balances_view, domains)
 
     def execute(self, intents: NDArray[np.void], moment: Moment, randomness: Randomness) -> int:
-        """Sequence and execute the step's intents; returns how many were executed."""
+        """Sequence and execute the step's intents; returns how many were executed.
+
+        Raises FathomError for an intent that names no venue or no account: a bug of its sender,
+        and kernels do not look twice at where they write.
+        """
+        self._require_places(intents)
         executed = 0
         placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):
@@ -125,6 +130,15 @@ class Market:
         for venue in self.venues.values():
             venue.clear(moment)
         return executed
+
+    def _require_places(self, intents: NDArray[np.void]) -> None:
+        for column, low, end in (
+            ("venue", 0, len(self.venues)),
+            ("account", ISSUER + 1, len(self.ledger.owner)),
+        ):
+            values = intents[column]
+            if len(values) and not (low <= values.min() and values.max() < end):
+                raise FathomError(f"an intent names {column} {values.min()} or {values.max()}")
 
     def _run(self, batch: NDArray[np.void], moment: Moment, domain: Domain) -> NDArray[np.int64]:
         """Hand runs of rows to their venues; a bundle is a run of its own. A code for each row."""

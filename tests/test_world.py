@@ -10,7 +10,8 @@ from experiments.scenario import AgentSpec, Scenario, find_scenario
 from experiments.simulate import Outcome, parameter_paths, resolve, simulate
 from experiments.tables import TABLES
 from experiments.world import World
-from markets.errors import BrokenInvariant, ConfigError
+from markets.errors import BrokenInvariant, ConfigError, FathomError
+from markets.intents import BUY, limit_order, stack
 
 FLASH_CRASH = find_scenario("flash_crash")
 SMALL = {"traders.count": 200, "noise.count": 30, "traders.enter_per_hour": 5.0}
@@ -92,6 +93,14 @@ def test_money_from_nowhere_stops_the_run_and_names_the_step() -> None:
     with pytest.raises(BrokenInvariant, match="USDT, difference 3 atoms") as raised:
         world.step()
     assert raised.value.__notes__ == ["in step 1"]
+
+
+@pytest.mark.parametrize(("venue", "account"), [(0, 0), (0, 10**6), (0, -1), (3, 5), (-1, 5)])
+def test_an_intent_that_names_nobody_is_a_bug(venue: int, account: int) -> None:
+    world = World(scenario(), 5)
+    intents = stack([limit_order(venue, account, BUY, 1, 100)])
+    with pytest.raises(FathomError, match="an intent names"):
+        world.market.execute(intents, world.moment(0), {})
 
 
 def test_tables_have_every_declared_column() -> None:
