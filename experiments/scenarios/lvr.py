@@ -18,7 +18,7 @@ Source: arXiv 2208.06046, 2305.14604 (Poisson blocks), 2505.05113 (fixed blocks)
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agents.outside_arbitrageur import OutsideArbitrageur
+from agents.pool_observer import PoolObserver
 from agents.range_provider import RangeProvider
-from agents.trader import NOTHING, Trader
 from experiments.block_prices import BlockPrices, Innovation, fresh, innovation
 from experiments.control_variates import BATCHES, Estimate, estimates
 from experiments.scenario import AgentSpec, Scenario
@@ -36,8 +36,6 @@ from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
-from markets.intents import Intent
-from markets.market import Market, View
 from markets.pools.concentrated_pool import ConcentratedPool
 
 DAY_SECONDS = 86_400.0
@@ -75,19 +73,6 @@ class Params(params.Params):
         return math.ceil((self.log_fee / self.deviation) ** 2) + 1
 
 
-class Observer(Trader):
-    """Notes the pool's price at the start of every block, and does nothing."""
-
-    def open(self, market: Market) -> None:
-        """See `Trader.open`: it needs no account."""
-        self.mids: list[float] = []
-
-    def act(self, view: View) -> Sequence[Intent]:
-        """Take note."""
-        self.mids.append(view["pool"].mid)
-        return NOTHING
-
-
 def build(params: Params) -> Scenario:
     """One pool, one provider, one arbitrageur, a step a block."""
     base, quote = Asset("ETH", 9), Asset("USD", 6)
@@ -103,7 +88,7 @@ def build(params: Params) -> Scenario:
         agents=(
             AgentSpec("provider", RangeProvider, provider),
             AgentSpec("arbitrageur", OutsideArbitrageur, arbitrageur),
-            AgentSpec("observer", Observer, Observer.Params()),
+            AgentSpec("observer", PoolObserver, PoolObserver.Params(venue="pool")),
         ),
         processes=(_prices(params),),
         steps=blocks,
@@ -155,7 +140,7 @@ class Path(NamedTuple):
 
 
 def _path(world: World) -> Path:
-    (observer,) = (trader for trader in world.traders if isinstance(trader, Observer))
+    (observer,) = (trader for trader in world.traders if isinstance(trader, PoolObserver))
     outside, pool = world.reference["ETH"][: world.now], np.array(observer.mids)
     view = world.market.venues["pool"].observe(world.moment(world.now))
     liquidity = view.liquidity / math.sqrt(view.coins[0].scale * view.coins[1].scale)
