@@ -231,7 +231,7 @@ def swap_coins_exact_out(
 
 
 def until_tick(swap: Intent, limit_tick: Column) -> Intent:
-    """The swap of a two-coin pool, filled only as far as the price of a tick."""
+    """A swap by side of a concentrated pool, filled only as far as the price of a tick."""
     flags = swap[_FLAGS] | TICK_LIMIT
     return (*swap[:_FLAGS], flags, *swap[_BUNDLE : _TIP + 1], limit_tick, 0, 0)
 

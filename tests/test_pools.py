@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from experiments.benchmarks import amm
 from markets.intents import (
     BUY,
     SELL,
@@ -15,6 +16,7 @@ from markets.intents import (
     swap_coins,
     swap_exact_in,
     swap_exact_out,
+    until_tick,
 )
 from markets.outcomes import Code
 from tests.pool_bench import KINDS, Bench, Draw, draw_liquidity, draw_swap, same
@@ -211,3 +213,16 @@ def test_an_empty_pool_has_no_price_and_takes_no_swap(kind):
     assert empty.run(swap_exact_in(0, empty.accounts[1], SELL, 1000))[0] < 0
     assert math.isnan(view.mid) or "concentrated" in kind
     empty.pool.measure(empty.moment)
+
+
+@share_pools
+def test_only_a_concentrated_pool_stops_at_a_tick(kind):
+    bench = Bench(kind)
+    swap = swap_exact_in(0, bench.accounts[1], SELL, 10**6)
+    assert bench.run(until_tick(swap, -100)) == [Code.INVALID]
+
+
+def test_the_benchmark_measures_every_kind():
+    figures = amm.measure(0.001)
+    assert len(figures) == 10
+    assert all(figure.value > 0 for figure in figures)

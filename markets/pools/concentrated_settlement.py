@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from markets.intents import (
     ADD_RANGE,
+    BUY,
     COLLECT,
     REMOVE_RANGE,
+    SELL,
     SWAP_EXACT_IN,
     SWAP_EXACT_OUT,
     TICK_LIMIT,
@@ -167,11 +169,21 @@ def _code(row: Any, trade: Trade) -> int:
 
 
 @kernel()
+def _way(row: Any) -> tuple[int, int]:
+    """Coin paid and coin received; a swap that names a tick says so by its side."""
+    if not row.flags & TICK_LIMIT:
+        return way_of(row, 2)
+    if row.side == BUY:
+        return 1, 0
+    return (0, 1) if row.side == SELL else (-1, -1)
+
+
+@kernel()
 def _swap(
     row: Any, balances: Matrix, place: Place, fee_ppm: int, state: RangeState, fill: Any
 ) -> int:
     """One swap; fills in `fill` and moves both amounts where the code is above 0."""
-    way = way_of(row, 2)
+    way = _way(row)
     if way[0] < 0 or row.size <= 0 or row.size >= LARGEST:
         return INVALID
     down = way[0] == 0

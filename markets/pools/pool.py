@@ -25,7 +25,7 @@ from pydantic import Field
 from markets import params
 from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
-from markets.intents import BUY, POOL_INTENT, SELL
+from markets.intents import BUY, POOL_INTENT, SELL, TICK_LIMIT
 from markets.kernel import njit
 from markets.ledger import Matrix
 from markets.market import Market
@@ -51,7 +51,9 @@ Way = int | tuple[int, int]
 
 @njit(cache=True)
 def way_of(row: Any, coins: int) -> tuple[int, int]:
-    """Coin paid and coin received of a swap; (-1, -1) where it names none."""
+    """Coin paid and coin received of a swap; (-1, -1) where it names none, or a tick to stop at."""
+    if row.flags & TICK_LIMIT:
+        return -1, -1
     if row.side == BUY:
         return 1, 0
     if row.side == SELL:
