@@ -57,6 +57,15 @@ def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
 
 
 @kernel(inline="always")
+def bracket_floor(brackets: Brackets, notional_atoms: int) -> int:
+    """Floor of the bracket that holds a notional; 0 in the lowest."""
+    tier = len(brackets.floors_atoms) - 1
+    while tier > 0 and notional_atoms <= brackets.floors_atoms[tier]:
+        tier -= 1
+    return brackets.floors_atoms[tier]
+
+
+@kernel(inline="always")
 def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
     """Margin that a notional needs, in atoms, rounded up; a floor belongs to the tier below."""
     tier = 0

@@ -1,65 +1,113 @@
 """The liquidator: finds unsafe accounts, runs the waterfall and ranks whom it asks for.
 
-It holds what must outlive a step: the claim that came with lots the fund could not close. All
-moving of money is done by the kernel in `waterfall`; what is reported here explains it at the mark:
+It holds what must outlive a step: the claim that came with lots the fund could not close, and when
+an account was last forced. All moving of money is done by the kernels; what is reported here
+explains it at the mark:
 
-    equity left at takeover     account -> fund     LIQUIDATION
-    debt at takeover            fund -> account     INSURANCE
-    profit forgone in ADL       winner -> fund      ADL
+    equity left at takeover, fees of orders     account -> fund or backstop     LIQUIDATION
+    debt at takeover                            fund or backstop -> account     INSURANCE
+    profit forgone in ADL                       winner -> fund                  ADL
+
+and is proved each time: with the gains of the fund's own trades against the mark these sum to the
+change of the fund's equity. Since debt at takeover is what the fund did not get, the profit that
+winners forgo is then the bad debt left after the book and the fund, to the atom (an inverse
+contract: to an atom a row, for its values at the mark are floored).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.brackets import whole_brackets
 from markets.derivatives.contract import INVERSE
+from markets.derivatives.deleveraging import Queue, queue_of
 from markets.derivatives.desk import Desk
-from markets.derivatives.margin import Tiers
-from markets.derivatives.positions import Positions, Terms, find_unsafe, value_atoms
-from markets.derivatives.ranking import Ranking, adl_queue
-from markets.derivatives.waterfall import (
+from markets.derivatives.liquidation_rule import CloseRule
+from markets.derivatives.liquidation_work import (
+    ACCOUNT,
+    BY,
+    BY_BACKSTOP,
+    BY_FUND,
+    EQUITY,
+    FEE,
     HELD_CLAIM,
     PLACES,
+    PREMATURE,
     RANKED_LONGS,
     RANKED_SHORTS,
-    TAKEN,
+    ROW,
+    WRITTEN,
     Liquidation,
     Stop,
-    run_waterfall,
 )
+from markets.derivatives.margin import Tiers
+from markets.derivatives.positions import (
+    Positions,
+    Terms,
+    equity_column,
+    find_unsafe,
+    value_atoms,
+)
+from markets.derivatives.ranking import Ranking, adl_queue
+from markets.derivatives.waterfall import run_waterfall
+from markets.errors import BrokenInvariant
 from markets.outcomes import Fills, Flows, Reason, flows
+from markets.venue import Moment
 
-_NOBODY = np.zeros(0, np.int64)
+_NOBODY = queue_of(np.zeros(0, np.int64))
 
-Takeovers = NDArray[np.int64]
-"""Rows of account, signed lots, equity at the mark in atoms."""
+Rows = NDArray[np.int64]
+"""Close-outs; the columns stand in `liquidation_work`."""
+
+
+class Rule(NamedTuple):
+    """What a liquidator goes by: the rule for kernels, brackets, atoms in a unit, the ranking."""
+
+    close: CloseRule
+    tiers: Tiers
+    scale: int
+    ranking: Ranking
 
 
 class Liquidator:
-    """Liquidation of one venue's accounts; `scale` is atoms in a quote unit."""
+    """Liquidation of one venue's accounts."""
 
-    def __init__(self, tiers: Tiers, scale: int, ranking: Ranking) -> None:
-        self._tiers, self._scale, self._ranking = tiers, scale, ranking
-        self._maintenance = whole_brackets(tiers, scale)
+    def __init__(self, rule: Rule, accounts: int) -> None:
+        self._rule = rule
+        self.maintenance = whole_brackets(rule.tiers, rule.scale)
         self._held_claim = 0
-        self._accounts = np.empty(0, np.int64)
-        self._ratios = np.empty(0, np.float64)
+        self._accounts, self._ratios = np.empty(accounts, np.int64), np.empty(accounts, np.float64)
+        self._last_forced = np.full(accounts, -np.inf)
+        self._waiting = np.zeros(0, np.int64)
 
     def unsafe(self, positions: Positions, terms: Terms) -> NDArray[np.int64]:
         """Accounts below maintenance or in debt, lowest margin ratio first."""
-        rows = len(positions.balances)
-        if len(self._accounts) != rows:
-            self._accounts, self._ratios = np.empty(rows, np.int64), np.empty(rows, np.float64)
-        found = find_unsafe(positions, terms, self._maintenance, self._accounts, self._ratios)
+        found = find_unsafe(positions, terms, self.maintenance, self._accounts, self._ratios)
         order = np.argsort(self._ratios[:found], kind="stable")
         return self._accounts[:found][order]
 
-    def run(self, desk: Desk, unsafe: NDArray[np.int64]) -> Takeovers:
+    def forgive(self, unsafe: NDArray[np.int64]) -> None:
+        """Who is safe again is treated afresh when next he is not."""
+        if len(self._waiting):
+            self._last_forced[np.setdiff1d(self._waiting, unsafe)] = -np.inf
+        self._waiting = unsafe
+
+    def run(self, desk: Desk, unsafe: NDArray[np.int64], moment: Moment) -> Rows:
         """Close the accounts and what the fund still holds; the desk must have room for fills."""
         progress = np.zeros(PLACES, np.int64)
         progress[HELD_CLAIM] = self._held_claim
-        takeovers = np.zeros((len(unsafe), 3), np.int64)
-        work = Liquidation(unsafe, self._maintenance, progress, takeovers)
+        close = self._rule.close
+        work = Liquidation(
+            unsafe,
+            self.maintenance,
+            close._replace(volume=round(close.volume * moment.step_seconds)),
+            moment.seconds,
+            self._last_forced,
+            progress,
+            np.zeros((2 * len(unsafe) + 2, ROW), np.int64),
+        )
+        before = self._fund(desk)
         longs = shorts = _NOBODY
         while (stop := run_waterfall(desk, work, longs, shorts)) != Stop.DONE:
             if stop == Stop.RANK_LONGS:
@@ -67,11 +115,20 @@ class Liquidator:
             else:
                 shorts, progress[RANKED_SHORTS] = self._queue(desk, -1), 1
         self._held_claim = int(progress[HELD_CLAIM])
-        return takeovers[: progress[TAKEN]]
+        rows = work.rows[: progress[WRITTEN]]
+        if progress[PREMATURE]:
+            raise BrokenInvariant("deleveraged while the fund could pay", "", "", 0)
+        _prove(desk, rows, self._fund(desk) - before)
+        return rows
 
-    def _queue(self, desk: Desk, side: int) -> NDArray[np.int64]:
-        brackets = (self._tiers, self._scale)
-        return adl_queue(desk.positions, desk.terms, side, self._ranking, brackets)
+    def _fund(self, desk: Desk) -> int:
+        fund = np.array([desk.terms.fund])
+        return int(equity_column(desk.positions, desk.terms, fund)[0])
+
+    def _queue(self, desk: Desk, side: int) -> Queue:
+        rule = self._rule
+        brackets = (rule.tiers, rule.scale)
+        return queue_of(adl_queue(desk.positions, desk.terms, side, rule.ranking, brackets))
 
 
 def most_fills(desk_orders: int, accounts: int, unsafe: int) -> int:
@@ -80,19 +137,42 @@ def most_fills(desk_orders: int, accounts: int, unsafe: int) -> int:
     A fill in the book ends an order, a close-out or what the fund can pay; one in ADL ends a
     position or a close-out, and a position can only come back by a fill in the book.
     """
-    return 2 * (desk_orders + 2 * unsafe + 2) + accounts + unsafe
+    return 2 * (desk_orders + 4 * unsafe + 4) + 2 * accounts + unsafe
 
 
-def liquidation_flows(takeovers: Takeovers, fills: Fills, terms: Terms) -> list[Flows]:
+def liquidation_flows(rows: Rows, fills: Fills, terms: Terms, backstop: int) -> list[Flows]:
     """Who gained and lost at the mark, as FLOW rows in margin claims."""
     fund, margin = terms.fund, terms.margin
-    accounts, equity = takeovers[:, 0], takeovers[:, 2]
     closed = fills[fills["reason"] == Reason.ADL]
-    sign = np.where(terms.form == INVERSE, -1, 1) * closed["side"]
-    forgone = -value_atoms(terms, -closed["side"] * closed["size_lots"], terms.mark_ticks)
-    forgone = forgone - sign * closed["quote_atoms"]
-    return [
-        flows(accounts, fund, margin, np.maximum(equity, 0), Reason.LIQUIDATION),
-        flows(fund, accounts, margin, np.maximum(-equity, 0), Reason.INSURANCE),
-        flows(closed["maker"], fund, margin, forgone, Reason.ADL),
+    made = [
+        flows(closed["maker"], fund, margin, forgone_atoms(closed, terms), Reason.ADL),
+        flows(rows[:, ACCOUNT], fund, margin, rows[:, FEE], Reason.LIQUIDATION),
     ]
+    for stage, taker in ((BY_FUND, fund), (BY_BACKSTOP, backstop)):
+        taken = rows[rows[:, BY] == stage]
+        accounts, equity = taken[:, ACCOUNT], taken[:, EQUITY]
+        made += [
+            flows(accounts, taker, margin, np.maximum(equity, 0), Reason.LIQUIDATION),
+            flows(taker, accounts, margin, np.maximum(-equity, 0), Reason.INSURANCE),
+        ]
+    return made
+
+
+def forgone_atoms(fills: Fills, terms: Terms) -> NDArray[np.int64]:
+    """What the makers of fills lost against the mark; below 0 where they gained."""
+    sign = np.where(terms.form == INVERSE, -1, 1) * fills["side"]
+    made = value_atoms(terms, -fills["side"] * fills["size_lots"], terms.mark_ticks)
+    forgone: NDArray[np.int64] = -made - sign * fills["quote_atoms"]
+    return forgone
+
+
+def _prove(desk: Desk, rows: Rows, change_atoms: int) -> None:
+    """Raise unless takeovers, fees, ADL and the fund's trades explain the change of the fund."""
+    fills = desk.fills[: desk.fill_count[0]]
+    own = fills[fills["taker"] == desk.terms.fund]
+    explained = int(forgone_atoms(own, desk.terms).sum() + rows[:, FEE].sum())
+    explained += int(rows[rows[:, BY] == BY_FUND, EQUITY].sum())
+    slack = 2 * (len(own) + len(rows) + 1) if desk.terms.form == INVERSE else 0
+    if abs(change_atoms - explained) > slack:
+        rule = "the fund's change is not what liquidations explain"
+        raise BrokenInvariant(rule, "", "", change_atoms - explained)

@@ -41,6 +41,14 @@ from markets.venue import Moment
 SECONDS_AN_HOUR = 3_600.0
 
 
+def crosses(moment: Moment, period_seconds: float) -> bool:
+    """Whether a whole multiple of the period fell since the last step; never of a period of 0."""
+    if period_seconds <= 0 or moment.seconds <= 0:
+        return False
+    before = floor((moment.seconds - moment.step_seconds) / period_seconds + 1e-9)
+    return floor(moment.seconds / period_seconds + 1e-9) != before
+
+
 class MarkRule(StrEnum):
     """How the mark follows index and book."""
 
@@ -127,8 +135,7 @@ class Marking:
     def stamp(self, moment: Moment) -> bool:
         """Whether a stamp fell since the last step; then the rate is new and sampling restarts."""
         interval = self.params.funding_interval_seconds
-        before = floor((moment.seconds - moment.step_seconds) / interval + 1e-9)
-        if moment.seconds <= 0 or floor(moment.seconds / interval + 1e-9) == before:
+        if not crosses(moment, interval):
             return False
         premium = float(premium_average(np.array(self._samples))) if self._samples else 0.0
         self._samples.clear()

@@ -18,7 +18,13 @@ from typing import NamedTuple
 from markets.derivatives.brackets import Brackets, requirement_atoms
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, reducible_lots
-from markets.derivatives.positions import Terms, cost_atoms, equity_atoms, value_atoms
+from markets.derivatives.positions import (
+    Terms,
+    backing_atoms,
+    cost_atoms,
+    equity_atoms,
+    value_atoms,
+)
 from markets.intents import IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Code
@@ -108,6 +114,8 @@ def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
     exposed = max(abs(contracts + bids), abs(contracts - asks))
     exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
     needed = requirement_atoms(rules.initial, exposed_atoms)
+    if terms.grouped:
+        needed += positions.other_initial[order.account]
     return equity_atoms(positions, terms, order.account) - open_loss - fees >= needed
 
 
@@ -133,19 +141,18 @@ def _inverse_solvent_limit(terms: Terms, signed_lots: int, claim: int, fee_ppm: 
 
 
 @kernel()
-def _solvent_limit(desk: Desk, order: Order) -> int:
+def solvent_limit(desk: Desk, account: int, side: int, fee_ppm: int) -> int:
     """Worst price in ticks at which the position can go, fees paid, without leaving a debt.
 
     One atom a lot is kept for the rounding of fees. Below 1 a buyer cannot pay any price.
     """
     terms = desk.terms
-    contracts = abs(desk.positions.balances[order.account, terms.contract])
-    claim = desk.positions.balances[order.account, terms.margin] - contracts
-    fee_ppm = max(terms.taker_fee_ppm, terms.maker_fee_ppm, 0)
+    contracts = abs(desk.positions.balances[account, terms.contract])
+    claim = backing_atoms(desk.positions, terms, account) - contracts
     if terms.form == INVERSE:
-        return _inverse_solvent_limit(terms, order.side * contracts, claim, fee_ppm)
+        return _inverse_solvent_limit(terms, side * contracts, claim, fee_ppm)
     tick_atoms = contracts * terms.notional_atoms
-    if order.side > 0:
+    if side > 0:
         return (claim - ppm_up(claim, fee_ppm)) // tick_atoms
     if claim >= 0:
         return 1
@@ -154,7 +161,7 @@ def _solvent_limit(desk: Desk, order: Order) -> int:
 
 
 @kernel()
-def _band_limit(terms: Terms, side: int, band_ppm: int) -> int:
+def band_limit(terms: Terms, side: int, band_ppm: int) -> int:
     """Worst price in ticks of a market order: within the band round the mark."""
     if side > 0:
         return min(terms.mark_ticks + ppm_down(terms.mark_ticks, band_ppm), MAX_PRICE_TICKS)
@@ -194,7 +201,7 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
     if desk.terms.mark_ticks < 1:
         return _NO_LIQUIDITY, order
     if order.flags & MARKET:
-        limit_ticks = _band_limit(desk.terms, order.side, rules.market_band_ppm)
+        limit_ticks = band_limit(desk.terms, order.side, rules.market_band_ppm)
         flags = order.flags | IMMEDIATE_OR_CANCEL
         order = Order(order.account, order.side, order.lots, limit_ticks, flags)
     code = _refusal(desk, order)
@@ -215,7 +222,8 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
         offered = desk.positions.open_bid_lots[order.account]
     if not order.flags & REDUCE_ONLY and offered + order.lots > reducible:
         return 0 if _enough_margin(desk, rules, order) else _INSUFFICIENT_MARGIN, order
-    worst_ticks = _solvent_limit(desk, order)
+    fee_ppm = max(desk.terms.taker_fee_ppm, desk.terms.maker_fee_ppm, 0)
+    worst_ticks = solvent_limit(desk, order.account, order.side, fee_ppm)
     if order.side * (order.limit_ticks - worst_ticks) <= 0:
         return 0, order
     if order.flags & MARKET:

@@ -15,7 +15,7 @@ here is isolated from all it has elsewhere.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,11 +24,15 @@ from numpy.typing import NDArray
 from markets.assets import Asset, Instrument
 from markets.derivatives.brackets import margin_tiers, whole_brackets
 from markets.derivatives.contract_form import ContractForm
+from markets.derivatives.deleveraging import NOBODY
 from markets.derivatives.desk import Desk, clear_book
 from markets.derivatives.expiry import SettlementWindow
 from markets.derivatives.funding import impact_price
-from markets.derivatives.liquidator import Liquidator, liquidation_flows, most_fills
-from markets.derivatives.marking import BookQuotes, Marking
+from markets.derivatives.liquidation_log import LiquidationLog, liquidation_log
+from markets.derivatives.liquidation_rule import Stage, close_rule
+from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_UNWINDING, LOTS, ROW
+from markets.derivatives.liquidator import Liquidator, Rule, liquidation_flows, most_fills
+from markets.derivatives.marking import BookQuotes, Marking, crosses
 from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
 from markets.derivatives.perpetual_matching import execute
@@ -41,7 +45,7 @@ from markets.derivatives.positions import (
     equity_column,
     pay_funding,
 )
-from markets.derivatives.settlement import close_all, cover_deficit, pay_out
+from markets.derivatives.settlement import settle_dated, settle_period
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
 from markets.outcomes import FILL, Code, Fills, Flows, Reason, fee_flows, flows
@@ -81,10 +85,6 @@ class Perpetual(Venue):
         self.expired = False
         self.shortfalls = 0
         """Steps that left the fund with a position or a debt, nobody being left to take it."""
-        scale = self.form.settlement.scale
-        tiers, initial = margin_tiers(self.params.maintenance_tiers, self.params.initial_margin_ppm)
-        self._rules = Rules(whole_brackets(initial, scale), self.params.market_band_ppm)
-        self._liquidator = Liquidator(tiers, scale, self.params.adl_ranking)
         self._window: SettlementWindow | None = None
         if self.params.expiry_seconds is not None:
             self._window = SettlementWindow(
@@ -94,6 +94,7 @@ class Perpetual(Venue):
         self._last_volume_lots = 0
         self._last_ticks = NO_PRICE
         self._without_flows: list[Fills] = []
+        self._liquidations: list[NDArray[np.int64]] = []
 
     def _form(self, settlement: Asset | None) -> ContractForm:
         kind = self.params.contract
@@ -116,8 +117,11 @@ class Perpetual(Venue):
             if member == self.name or member not in market.venues:
                 raise ConfigError(f"{self.name}.index_venues", f"no spot venue {member}")
         self._market, self._ledger = market, market.ledger
-        self.accounts = market.open_accounts(self.name, self.domain, 3)
-        vault, fund, fees = self.accounts.tolist()
+        rule = self.params.liquidation
+        has_backstop = rule.has(Stage.BACKSTOP)
+        self.accounts = market.open_accounts(self.name, self.domain, 3 + has_backstop)
+        vault, fund, fees = self.accounts[:3].tolist()
+        self._backstop = int(self.accounts[3]) if has_backstop else NOBODY
         column = market.ledger.column
         self._terms = Terms(
             quote=column[self.form.settlement.name],
@@ -132,10 +136,17 @@ class Perpetual(Venue):
             taker_fee_ppm=self.params.taker_fee_ppm,
             mark_ticks=0,
             form=self.form.code,
+            grouped=False,
         )
-        endowment = self.form.settlement.to_atoms(self.params.insurance_fund_quote)
-        market.ledger.issue(self.accounts[1:2], self.form.settlement.name, endowment)
-        self.fund_margin(self.accounts[1:2], np.array([endowment]))
+        self._endow(fund, self.params.insurance_fund_quote)
+        if has_backstop:
+            self._endow(self._backstop, rule.value("backstop_capital"))
+
+    def _endow(self, account: int, units: float) -> None:
+        """Bring margin in from outside for an account of the venue."""
+        atoms, row = self.form.settlement.to_atoms(units), np.array([account])
+        self._ledger.issue(row, self.form.settlement.name, atoms)
+        self.fund_margin(row, np.array([atoms]))
 
     def fund_margin(self, accounts: NDArray[np.int64], atoms: NDArray[np.int64]) -> None:
         """Turn collateral of the accounts into margin before the first step.
@@ -162,7 +173,17 @@ class Perpetual(Venue):
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
         columns = [np.zeros(rows, np.int64) for _ in range(4)]
         columns[3] += ledger.balances[:, self._terms.margin]
-        self._positions = Positions(ledger.balances, *columns)
+        self._positions = Positions(ledger.balances, *columns, *[np.zeros(0, np.int64)] * 3)
+        self._set_rules(rows)
+
+    def _set_rules(self, rows: int) -> None:
+        params, scale = self.params, self.form.settlement.scale
+        tiers, initial = margin_tiers(params.maintenance_tiers, params.initial_margin_ppm)
+        self._rules = Rules(whole_brackets(initial, scale), params.market_band_ppm)
+        rule = params.liquidation
+        ranking = rule.value("ranking") or params.adl_ranking
+        close = close_rule(rule, scale, self._backstop, ranking, params.market_band_ppm)
+        self._liquidator = Liquidator(Rule(close, tiers, scale, ranking), rows)
 
     def accrue(self, moment: Moment) -> None:
         """Take index and mark of the step; funding at its stamp, settlement at expiry."""
@@ -184,6 +205,8 @@ class Perpetual(Venue):
                     self._expire(self._window.mean)
             elif self.marking.stamp(moment):
                 self._pay_funding()
+            if crosses(moment, self.params.liquidation.value("clawback_seconds")):
+                self._settle_period()
 
     def _set_mark(self, mark: float) -> None:
         mark_ticks = max(1, self.instrument.to_ticks(mark))
@@ -194,22 +217,20 @@ class Perpetual(Venue):
         self._set_mark(settlement_price)
         self.marking.mark = self.instrument.to_price(self._terms.mark_ticks)
         clear_book(self._desk(0))
-        positions, terms = self._positions, self._terms
-        settled = close_all(positions, terms, self.params.settlement_fee_ppm)
-        profits = positions.balances[:, terms.margin] - positions.deposited_atoms
-        cut = cover_deficit(positions, terms, profits)
-        everybody = np.arange(len(profits))
-        for payer, receiver, atoms, reason in (
-            (everybody, terms.fees, settled.fees_atoms, Reason.FEE),
-            (terms.fund, everybody, settled.debts_atoms, Reason.INSURANCE),
-            (everybody, terms.fund, cut, Reason.CLAWBACK),
-        ):
-            self._flows.append(flows(payer, receiver, terms.margin, atoms, reason))
-        pay_out(positions, terms)
+        made, cut = settle_dated(self._positions, self._terms, self.params.settlement_fee_ppm)
+        self._flows += made
         self.expired = True
         self._events.append(("settlement", self.marking.mark))
-        if cut.any():
-            self._events.append(("clawback", self._units(int(cut.sum()))))
+        if cut:
+            self._events.append(("clawback", self._units(cut)))
+
+    def _settle_period(self) -> None:
+        """Profits of the period are realised, and cut for what the fund owes."""
+        made, cut, profits = settle_period(self._positions, self._terms)
+        self._flows.append(made)
+        if cut:
+            self._events.append(("clawback", self._units(cut)))
+            self._events.append(("clawback_rate", cut / profits))
 
     def _units(self, atoms: Any) -> Any:
         return self.form.settlement.to_units(atoms)
@@ -306,30 +327,45 @@ class Perpetual(Venue):
         return fills
 
     def liquidate(self, moment: Moment) -> None:
-        """Close accounts below maintenance, worst first; then take debts left without position."""
+        """Pass unsafe accounts down the waterfall, worst first; then debts without position."""
         if self._terms.mark_ticks < 1 or self.expired:
             return
         balances, terms = self._positions.balances, self._terms
         unsafe = self._liquidator.unsafe(self._positions, terms)
-        if len(unsafe) or balances[terms.fund, terms.contract]:
+        self._liquidator.forgive(unsafe)
+        venue_holds = balances[terms.fund, terms.contract]
+        if self._backstop != NOBODY:
+            venue_holds |= balances[self._backstop, terms.contract]
+        if len(unsafe) or venue_holds:
             self.batches += 1
-            self._close(unsafe)
+            self._close(unsafe, moment)
             unsafe = self._liquidator.unsafe(self._positions, terms)
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
-                self._close(debtors)
+                self._close(debtors, moment)
         owes = balances[terms.fund, terms.margin] < 0
         if owes or balances[terms.fund, terms.contract]:
             self.shortfalls += 1
             equity = self.equity(self.accounts[1:2])[0]
             self._events.append(("shortfall", max(0.0, -float(equity))))
 
-    def _close(self, unsafe: NDArray[np.int64]) -> None:
+    def _close(self, unsafe: NDArray[np.int64], moment: Moment) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
-        takeovers = self._liquidator.run(desk, unsafe)
-        self._flows += liquidation_flows(takeovers, self._keep(desk), self._terms)
-        self._tally.liquidations += len(takeovers)
-        self._tally.liquidated_lots += int(np.abs(takeovers[:, 1]).sum())
+        rows = self._liquidator.run(desk, unsafe, moment)
+        self._flows += liquidation_flows(rows, self._keep(desk), self._terms, self._backstop)
+        self._liquidations.append(rows)
+        forced = rows[rows[:, BY] != BY_UNWINDING]
+        self._tally.liquidated |= set(forced[:, ACCOUNT].tolist())
+        self._tally.liquidated_lots += int(np.abs(forced[:, LOTS]).sum())
+        taken = np.abs(rows[rows[:, BY] == BY_BACKSTOP, LOTS]).sum()
+        if taken:
+            self._events.append(("backstop", self._base_of(int(taken), self._terms.mark_ticks)))
+
+    def drain_liquidations(self) -> LiquidationLog:
+        """Who was liquidated since the last call, how much, at what price, and who paid."""
+        rows = np.concatenate([np.zeros((0, ROW), np.int64), *self._liquidations])
+        self._liquidations.clear()
+        return liquidation_log(rows, self.form)
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Claims and positions of accounts at the mark, in units of the settlement asset."""
@@ -357,6 +393,7 @@ class Perpetual(Venue):
         """See `Venue.forget`."""
         super().forget()
         self._without_flows.clear()
+        self._liquidations.clear()
 
     def drain_flows(self) -> Flows:
         """Fees, funding, liquidations and ADL since the last call."""
@@ -376,7 +413,7 @@ class Perpetual(Venue):
 
     def check(self) -> None:
         """Raise unless claims are backed, debts are nobody's, and the book agrees with columns."""
-        may_owe = self.shortfalls > 0
+        may_owe = self.shortfalls > 0 or self.params.liquidation.has(Stage.SOCIAL)
         fault, account, difference = first_fault(
             self.book.arrays, self._positions, self._terms, may_owe
         )
@@ -408,7 +445,7 @@ class Perpetual(Venue):
             "funding_rate": view.funding_rate,
             "open_interest": self._base_of(int(longs.sum()), mark_ticks),
             "insurance_fund": float(self.equity(self.accounts[1:2])[0]),
-            "liquidations": tally.liquidations,
+            "liquidations": len(tally.liquidated),
             "liquidated": self._base_of(tally.liquidated_lots, mark_ticks),
             "adl": self._base_of(tally.adl_lots, mark_ticks),
         }
@@ -420,6 +457,6 @@ class _StepTally:
 
     trades: int = 0
     volume_lots: int = 0
-    liquidations: int = 0
+    liquidated: set[int] = field(default_factory=set)
     liquidated_lots: int = 0
     adl_lots: int = 0

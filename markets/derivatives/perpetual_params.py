@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from markets.derivatives.brackets import MarginTier
 from markets.derivatives.contract_form import ContractKind
+from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.marking import MarkingParams
 from markets.derivatives.ranking import Ranking
 from markets.rounding import PPM
@@ -37,6 +38,7 @@ class PerpetualParams(MarkingParams):
     insurance_fund_quote: float = Field(default=0.0, ge=0)
     """Brought in from outside at the start."""
     adl_ranking: Ranking = Ranking.LEVERAGE
+    liquidation: LiquidationRule = LiquidationRule()
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "PerpetualParams":

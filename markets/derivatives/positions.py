@@ -46,16 +46,25 @@ class Terms(NamedTuple):
     mark_ticks: int
     form: int
     """LINEAR or INVERSE of `contract`; a quanto is linear."""
+    grouped: bool
+    """Whether the claims back contracts of other venues too (see `clearing_house`)."""
 
 
 class Positions(NamedTuple):
-    """The ledger matrix; by account, cost of the position, lots on offer, net deposits."""
+    """The ledger matrix; by account, cost of the position, lots on offer, net deposits.
+
+    The last three, of no length unless the venue is one of a group: what the account's other
+    contracts and collateral are worth, and the margin that they need.
+    """
 
     balances: NDArray[np.int64]
     entry_atoms: Integers
     open_bid_lots: Integers
     open_ask_lots: Integers
     deposited_atoms: Integers
+    other_equity: Integers
+    other_initial: Integers
+    other_maintenance: Integers
 
 
 @kernel(inline="always")
@@ -98,18 +107,55 @@ def notional_of(terms: Terms, signed_lots: Any) -> Any:
 
 
 @kernel()
+def backing_atoms(positions: Positions, terms: Terms, account: int) -> int:
+    """What stands behind one account's position: its claim and, in a group, all else it has."""
+    claim = positions.balances[account, terms.margin]
+    return claim + positions.other_equity[account] if terms.grouped else claim
+
+
+@kernel()
 def equity_atoms(positions: Positions, terms: Terms, account: int) -> int:
     """Claim and position of one account at the mark."""
     contracts = positions.balances[account, terms.contract]
-    claim = positions.balances[account, terms.margin]
-    return claim + value_atoms(terms, contracts, terms.mark_ticks)
+    value = value_atoms(terms, contracts, terms.mark_ticks)
+    return backing_atoms(positions, terms, account) + value
+
+
+@kernel()
+def own_needed_atoms(
+    positions: Positions, terms: Terms, maintenance: Brackets, account: int
+) -> int:
+    """Maintenance of the position of one account."""
+    contracts = positions.balances[account, terms.contract]
+    return requirement_atoms(maintenance, abs(value_atoms(terms, contracts, terms.mark_ticks)))
+
+
+@kernel()
+def needed_atoms(positions: Positions, terms: Terms, maintenance: Brackets, account: int) -> int:
+    """Maintenance of one account, with its other contracts in a group."""
+    own = own_needed_atoms(positions, terms, maintenance, account)
+    return own + positions.other_maintenance[account] if terms.grouped else own
+
+
+@kernel()
+def equity_share(equity_atoms: int, part_atoms: int, whole_atoms: int) -> int:
+    """equity*part/whole rounded down, all of it where nothing else needs margin."""
+    if whole_atoms <= part_atoms:
+        return equity_atoms
+    return int(np.floor(float(equity_atoms) * (float(part_atoms) / float(whole_atoms))))
 
 
 def equity_column(positions: Positions, terms: Terms, accounts: Integers) -> Integers:
     """The same of many accounts, outside kernels."""
     contracts = positions.balances[accounts, terms.contract]
     values: Integers = value_atoms(terms, contracts, max(terms.mark_ticks, 1))
-    return positions.balances[accounts, terms.margin] + values
+    return backing_column(positions, terms, accounts) + values
+
+
+def backing_column(positions: Positions, terms: Terms, accounts: Integers) -> Integers:
+    """What stands behind the positions of many accounts."""
+    claims: Integers = positions.balances[accounts, terms.margin]
+    return claims + positions.other_equity[accounts] if terms.grouped else claims
 
 
 @kernel()
@@ -161,13 +207,16 @@ def find_unsafe(
         contracts = balances[account, terms.contract]
         claim = balances[account, terms.margin]
         if contracts == 0:
-            if claim >= 0:
+            if claim >= 0 or terms.grouped:
                 continue
             ratio = -np.inf
         else:
             value = value_atoms(terms, contracts, terms.mark_ticks)
             needed = requirement_atoms(brackets, abs(value))
             equity = claim + value
+            if terms.grouped:
+                equity += positions.other_equity[account]
+                needed += positions.other_maintenance[account]
             if equity >= needed:
                 continue
             ratio = equity / max(needed, 1)

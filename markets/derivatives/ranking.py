@@ -15,7 +15,14 @@ import numpy as np
 from markets.derivatives.adl import leverage_score, margin_score, notional_score, queue_order
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.margin import Tiers, maintenance_margin
-from markets.derivatives.positions import Floats, Integers, Positions, Terms, value_atoms
+from markets.derivatives.positions import (
+    Floats,
+    Integers,
+    Positions,
+    Terms,
+    backing_column,
+    equity_column,
+)
 
 
 class Ranking(StrEnum):
@@ -24,6 +31,10 @@ class Ranking(StrEnum):
     LEVERAGE = "leverage"
     MARGIN = "margin"
     NOTIONAL = "notional"
+    ACCOUNT = "account"
+    """No score: account by account (dYdX starts at a pseudo-random one)."""
+    PRO_RATA = "pro_rata"
+    """No order: everybody in proportion to the position."""
 
 
 def adl_queue(
@@ -32,10 +43,10 @@ def adl_queue(
     """Accounts that hold `side`, next in line first; brackets = (tiers, atoms in a quote unit)."""
     contracts = positions.balances[:, terms.contract]
     accounts = np.flatnonzero(side * contracts > 0)
-    equity = positions.balances[accounts, terms.margin] + value_atoms(
-        terms, contracts[accounts], terms.mark_ticks
-    )
+    equity = equity_column(positions, terms, accounts)
     accounts = accounts[(equity > 0) & (accounts != terms.fund)]
+    if rule in (Ranking.ACCOUNT, Ranking.PRO_RATA):
+        return accounts
     scores = _scores(positions, terms, accounts, rule, brackets)
     return accounts[queue_order(scores)]
 
@@ -49,7 +60,7 @@ def _scores(
 ) -> Floats:
     tiers, scale = brackets
     contracts = positions.balances[accounts, terms.contract].astype(np.float64)
-    claims = positions.balances[accounts, terms.margin].astype(np.float64)
+    claims = backing_column(positions, terms, accounts).astype(np.float64)
     costs = positions.entry_atoms[accounts].astype(np.float64)
     side = np.sign(contracts)
     mark = float(terms.mark_ticks)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from markets.derivatives.positions import Integers, Positions, Terms, value_atoms
+from markets.derivatives.positions import Integers, Positions, Terms, equity_column, value_atoms
+from markets.outcomes import Flows, Reason, flows
 from markets.rounding import PPM
 
 
@@ -88,7 +89,7 @@ def claw_back(positions: Positions, terms: Terms, most_atoms: Integers) -> Integ
     """
     balances = positions.balances
     deficit = -int(balances[terms.fund, terms.margin])
-    most = np.minimum(most_atoms, balances[:, terms.margin])
+    most = np.minimum(most_atoms, equity_column(positions, terms, np.arange(len(balances))))
     most = np.maximum(most, 0)
     most[[terms.vault, terms.fund]] = 0
     if balances[terms.fund, terms.contract]:
@@ -108,6 +109,39 @@ def cover_deficit(positions: Positions, terms: Terms, profits: Integers) -> Inte
     cut = claw_back(positions, terms, users)
     cut += claw_back(positions, terms, fees)
     return cut + claw_back(positions, terms, positions.balances[:, terms.margin].copy())
+
+
+def settle_dated(positions: Positions, terms: Terms, fee_ppm: int) -> tuple[list[Flows], int]:
+    """Close all at the mark, cover what is owed, pay everybody; returns flows and the cut."""
+    settled = close_all(positions, terms, fee_ppm)
+    profits = positions.balances[:, terms.margin] - positions.deposited_atoms
+    cut = cover_deficit(positions, terms, profits)
+    pay_out(positions, terms)
+    everybody = np.arange(len(profits))
+    made = [
+        flows(everybody, terms.fees, terms.margin, settled.fees_atoms, Reason.FEE),
+        flows(terms.fund, everybody, terms.margin, settled.debts_atoms, Reason.INSURANCE),
+        flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK),
+    ]
+    return made, int(cut.sum())
+
+
+def settle_period(positions: Positions, terms: Terms) -> tuple[Flows, int, int]:
+    """Realise profits at the mark, cut them for what the fund owes, and begin a new period.
+
+    Returns the flows, the cut, and the profits that it was taken from.
+    """
+    everybody = np.arange(len(positions.balances))
+    equity = equity_column(positions, terms, everybody)
+    profits = equity - positions.deposited_atoms
+    cut = claw_back(positions, terms, profits)
+    contracts = positions.balances[:, terms.contract]
+    positions.entry_atoms[:] = value_atoms(terms, contracts, terms.mark_ticks)
+    positions.deposited_atoms[:] = equity - cut
+    positions.deposited_atoms[terms.fund] += cut.sum()
+    profits[[terms.vault, terms.fund, terms.fees]] = 0
+    made = flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK)
+    return made, int(cut.sum()), int(np.maximum(profits, 0).sum())
 
 
 def pay_out(positions: Positions, terms: Terms) -> None:

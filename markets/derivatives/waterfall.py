@@ -1,73 +1,75 @@
-"""The liquidation waterfall: takeover, order book, insurance fund, auto-deleveraging (ADL).
+"""The liquidation waterfall: own orders, backstop, order book, insurance fund, deleveraging (ADL).
 
-An unsafe account's orders are cancelled and the fund takes its n lots and its whole claim m, so the
-bankruptcy price b is where the lots are worth -m: -m/(c k), or K c/m inverse. With x of n closed
+An unsafe account's orders are cancelled. It may close a step by orders of its own (`forced_orders`)
+or hand position and margin to the backstop; otherwise the fund takes its n lots and its claim m, so
+the bankruptcy price b is where the lots are worth -m: -m/(c k), or K c/m inverse. With x of n
+closed
 
     cash(x) = fund's claim - m + ceil(m x / n)
 
 is what the fund would own if the rest went at b. Lots go into the book best first while cash stays
 at 0 or above: better than b pays the fund, worse draws on it. What the book cannot take at that is
-closed at b against opposite positions in ranking order, whole positions first. The ceilings of
-running totals make parts add up to m exactly; the odd atom is the fund's. Accounts that a close at
-b would leave in debt are passed over (dYdX). Where nobody is left, the fund keeps the lots with
-their part of m and tries again in each later step; so, or by a debt without position, it may owe.
-Order: lowest margin ratio first, then account; each side is ranked once a step. Sources: BitMEX,
-Binance, dYdX v4-chain. Left out: part liquidations, backstop pools, ADL at the mark, social loss.
+closed against opposite positions (`deleveraging`), or (social) sold at any price within the band
+with the fund in debt. Where nobody is left, the fund keeps the lots with their part of m and tries
+again in each later step. Of an account with other contracts m is its part of the equity, in
+proportion to maintenance, less the position's value (dYdX): the margin ratio stays. Order: lowest
+margin ratio first, then account; each side is ranked once a step. Sources: see `liquidation_rule`.
 """
 
-from enum import IntEnum
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
-from markets.derivatives.brackets import Brackets, requirement_atoms
-from markets.derivatives.contract import INVERSE
-from markets.derivatives.desk import Desk, drop_orders, record_fill, trade_front
+from markets.derivatives.brackets import Brackets
+from markets.derivatives.deleveraging import (
+    Queue,
+    close_in_queue,
+    close_pro_rata,
+    set_extra,
+)
+from markets.derivatives.desk import Desk, drop_orders, trade_front
+from markets.derivatives.forced_orders import close_by_orders, note, unwind_backstop
+from markets.derivatives.liquidation_rule import ADL, FUND
+from markets.derivatives.liquidation_work import (
+    BY_BACKSTOP,
+    BY_FUND,
+    CLAIM,
+    CLOSED,
+    EXTRA,
+    HEAD_LONGS,
+    HEAD_SHORTS,
+    HELD_CLAIM,
+    NEXT,
+    PREMATURE,
+    RANKED_LONGS,
+    RANKED_SHORTS,
+    SIDE,
+    SIZE,
+    STAGE,
+    STARTED,
+    SWEPT,
+    Liquidation,
+    Stop,
+)
+from markets.derivatives.order_admission import band_limit
 from markets.derivatives.positions import (
     Integers,
-    Terms,
     cost_atoms,
     equity_atoms,
+    equity_share,
+    needed_atoms,
+    own_needed_atoms,
     share_up,
     take_lots,
     value_atoms,
 )
 from markets.kernel import kernel
 from markets.outcomes import Reason
-from markets.spot.book import MAX_PRICE_TICKS, NO_SLOT, front
-
-PLACES = 12
-STARTED, NEXT, TAKEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)
-RANKED_LONGS, RANKED_SHORTS, HEAD_LONGS, HEAD_SHORTS = range(8, PLACES)
-"""Places of the progress: whether the step has begun, next unsafe account, takeovers; side, lots,
-lots closed and claim in hand; claim that came with what the fund could not close before; whether
-longs and shorts are ranked; rows of either queue that are done with."""
+from markets.rounding import PPM
+from markets.spot.book import NO_SLOT, front
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
-_ADL = int(Reason.ADL)
-
-
-class Stop(IntEnum):
-    """Why the kernel came back: all done, or longs or shorts must be ranked for ADL."""
-
-    DONE = 0
-    RANK_LONGS = 1
-    RANK_SHORTS = 2
-
-
 _DONE = int(Stop.DONE)
 _RANK_LONGS = int(Stop.RANK_LONGS)
 _RANK_SHORTS = int(Stop.RANK_SHORTS)
-
-
-class Liquidation(NamedTuple):
-    """One step's work. `takeovers` rows: account, signed lots, equity at the mark."""
-
-    unsafe: Integers
-    maintenance: Brackets
-    progress: Integers
-    takeovers: NDArray[np.int64]
 
 
 @kernel(inline="always")
@@ -112,52 +114,16 @@ def _close_in_book(desk: Desk, progress: Integers) -> None:
 
 
 @kernel()
-def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
-    """Whether an opposite position, closed whole at the bankruptcy price, leaves no debt."""
-    lots = abs(desk.positions.balances[account, desk.terms.contract])
-    proceeds = -share_up(-progress[CLAIM], lots, progress[SIZE])
-    return desk.positions.balances[account, desk.terms.margin] + proceeds >= 1
-
-
-@kernel()
-def _price_of(terms: Terms, lots: int, quote_atoms: int) -> int:
-    """Price in ticks, to the nearest, that lots for so many atoms come to; for the record."""
-    if terms.form == INVERSE:
-        price_ticks = float(lots) * terms.notional_atoms / max(quote_atoms, 1)
-        return int(min(price_ticks + 0.5, MAX_PRICE_TICKS)) if quote_atoms > 0 else MAX_PRICE_TICKS
-    tick_atoms = lots * terms.notional_atoms
-    return (2 * quote_atoms + tick_atoms) // (2 * tick_atoms)
-
-
-@kernel()
-def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
-    """Close lots of the fund with a counterparty at the bankruptcy price."""
-    terms, side = desk.terms, progress[SIDE]
-    paid = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
-    paid -= share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
-    take_lots(desk.positions, terms, terms.fund, -side * lots, paid)
-    take_lots(desk.positions, terms, account, side * lots, -paid)
-    quote_atoms = side * paid if terms.form == INVERSE else -side * paid
-    price_ticks = _price_of(terms, lots, quote_atoms)
-    record_fill(desk, terms.fund, account, (0, -side, price_ticks, lots, quote_atoms, 0, 0, _ADL))
-    progress[CLOSED] += lots
-
-
-@kernel()
-def _deleverage(desk: Desk, progress: Integers, queue: Integers, head: int) -> None:
-    """Close what is left against the queue; rows whose position is gone are not visited again."""
+def _close_at_any_price(desk: Desk, progress: Integers, band_ppm: int) -> None:
+    """Close lots within the band round the mark, whether or not the fund can pay."""
     side = progress[SIDE]
-    for place in range(progress[head], len(queue)):
-        if progress[CLOSED] == progress[SIZE]:
+    limit_ticks = band_limit(desk.terms, -side, band_ppm)
+    while progress[CLOSED] < progress[SIZE]:
+        slot = front(desk.book, side)
+        if slot == NO_SLOT or side * (desk.book.orders[slot].price_ticks - limit_ticks) < 0:
             return
-        account = queue[place]
-        opposite = -side * desk.positions.balances[account, desk.terms.contract]
-        if opposite > 0 and _stays_solvent(desk, progress, account):
-            lots = min(progress[SIZE] - progress[CLOSED], opposite)
-            _close_against(desk, progress, account, lots)
-            opposite -= lots
-        if opposite <= 0 and place == progress[head]:
-            progress[head] = place + 1
+        lots = progress[SIZE] - progress[CLOSED]
+        progress[CLOSED] += trade_front(desk, desk.terms.fund, -side, lots, _LIQUIDATION)
 
 
 @kernel()
@@ -167,6 +133,8 @@ def _set_in_hand(progress: Integers, signed_lots: int, claim_atoms: int) -> None
     progress[SIZE] = abs(signed_lots)
     progress[CLOSED] = 0
     progress[CLAIM] = claim_atoms
+    progress[STAGE] = 0
+    progress[EXTRA] = 0
 
 
 @kernel()
@@ -186,16 +154,26 @@ def _take_up_held(desk: Desk, progress: Integers) -> None:
 
 
 @kernel()
+def _carried_claim(desk: Desk, maintenance: Brackets, account: int) -> int:
+    """The claim that goes with the position: all, or the position's part of the equity."""
+    positions, terms = desk.positions, desk.terms
+    if not terms.grouped:
+        return positions.balances[account, terms.margin]
+    contracts = positions.balances[account, terms.contract]
+    own = own_needed_atoms(positions, terms, maintenance, account)
+    equity = equity_atoms(positions, terms, account)
+    share = equity_share(equity, own, own + positions.other_maintenance[account])
+    return share - value_atoms(terms, contracts, terms.mark_ticks)
+
+
+@kernel()
 def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
     """The fund takes position and claim; a position against one it still holds is netted first."""
     positions, terms, fund = desk.positions, desk.terms, desk.terms.fund
     contracts = positions.balances[account, terms.contract]
-    claim = positions.balances[account, terms.margin]
-    row = work.progress[TAKEN]
-    work.progress[TAKEN] = row + 1
-    work.takeovers[row, 0] = account
-    work.takeovers[row, 1] = contracts
-    work.takeovers[row, 2] = equity_atoms(positions, terms, account)
+    claim = _carried_claim(desk, work.maintenance, account)
+    equity = claim + value_atoms(terms, contracts, terms.mark_ticks)
+    note(work, (account, contracts, equity, BY_FUND, -claim, 0))
     if contracts == 0:
         positions.balances[account, terms.margin] = 0
         positions.balances[fund, terms.margin] += claim
@@ -211,46 +189,130 @@ def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
 
 
 @kernel()
-def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
-    terms = desk.terms
-    contracts = desk.positions.balances[account, terms.contract]
+def _backstop_takes(desk: Desk, work: Liquidation, account: int) -> bool:
+    """Hand position and claim to the backstop if that leaves it sound and within its limits."""
+    positions, terms, rule = desk.positions, desk.terms, work.rule
+    backstop = rule.backstop
+    contracts = positions.balances[account, terms.contract]
+    if backstop < 0 or account == backstop or contracts == 0:
+        return False
+    claim = _carried_claim(desk, work.maintenance, account)
     value = value_atoms(terms, contracts, terms.mark_ticks)
-    needed = requirement_atoms(maintenance, abs(value))
-    return equity_atoms(desk.positions, terms, account) < needed
+    held = positions.balances[backstop, terms.contract]
+    own = equity_atoms(positions, terms, backstop)
+    notional = abs(value_atoms(terms, held + contracts, terms.mark_ticks))
+    if rule.backstop_most > 0 and notional > rule.backstop_most and held * contracts >= 0:
+        return False
+    if own < rule.backstop_floor:
+        return False
+    take_lots(positions, terms, account, -contracts, claim)
+    take_lots(positions, terms, backstop, contracts, -claim)
+    if _is_unsafe(desk, work.maintenance, backstop):
+        take_lots(positions, terms, backstop, -contracts, -claim)
+        take_lots(positions, terms, account, contracts, claim)
+        return False
+    note(work, (account, contracts, claim + value, BY_BACKSTOP, -claim, 0))
+    return True
+
+
+@kernel()
+def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
+    needed = needed_atoms(desk.positions, desk.terms, maintenance, account)
+    return equity_atoms(desk.positions, desk.terms, account) < needed
+
+
+@kernel()
+def _is_due(desk: Desk, work: Liquidation, account: int) -> bool:
+    """Whether orders are no longer enough; a debt without position always is."""
+    needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
+    equity = equity_atoms(desk.positions, desk.terms, account)
+    held = desk.positions.balances[account, desk.terms.contract]
+    return held == 0 or float(equity) * PPM < float(needed) * work.rule.takeover_ppm
+
+
+@kernel()
+def _turn(desk: Desk, work: Liquidation, account: int) -> None:
+    """One unsafe account's turn, up to where its lots are in the fund's hands."""
+    rule = work.rule
+    due = account == rule.backstop or _is_due(desk, work, account)
+    if rule.orders and account != rule.backstop and (rule.orders_when_due or not due):
+        close_by_orders(desk, work, account)
+        if not _is_unsafe(desk, work.maintenance, account):
+            return
+        due = due and _is_due(desk, work, account)
+    if (due or not rule.orders) and not _backstop_takes(desk, work, account):
+        _take_over(desk, work, account)
 
 
 @kernel()
 def _begin_step(desk: Desk, work: Liquidation) -> None:
-    """Cancel the orders of all unsafe accounts, and take up what the fund still holds."""
+    """Cancel the orders of all unsafe accounts; what backstop and fund hold goes first."""
     for account in work.unsafe:
         drop_orders(desk, account)
     work.progress[STARTED] = 1
+    if work.rule.backstop >= 0:
+        unwind_backstop(desk, work)
     _take_up_held(desk, work.progress)
 
 
 @kernel()
-def run_waterfall(desk: Desk, work: Liquidation, longs: Integers, shorts: Integers) -> int:
+def _deleverage(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> int:
+    """Close what is in hand with the winners; returns what must be ranked first."""
+    progress = work.progress
+    queue = shorts if progress[SIDE] > 0 else longs
+    if progress[RANKED_SHORTS if progress[SIDE] > 0 else RANKED_LONGS] == 0:
+        return _RANK_SHORTS if progress[SIDE] > 0 else _RANK_LONGS
+    slot = front(desk.book, progress[SIDE])
+    if work.rule.in_hand[0] == FUND and slot != NO_SLOT:
+        payable = payable_lots(desk, progress, desk.book.orders[slot].price_ticks)
+        if payable > 0:
+            progress[PREMATURE] += 1
+    if work.rule.adl_at_mark:
+        set_extra(desk, progress, _cash_after(desk, progress, desk.terms.mark_ticks, 0))
+    if work.rule.pro_rata:
+        close_pro_rata(desk, progress, queue)
+    else:
+        close_in_queue(desk, progress, queue, HEAD_SHORTS if progress[SIDE] > 0 else HEAD_LONGS)
+    return _DONE
+
+
+@kernel()
+def _pass_stages(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> int:
+    """What the rule lists for lots in hand, one after the other; returns what must be ranked."""
+    progress, rule = work.progress, work.rule
+    while progress[STAGE] < len(rule.in_hand) and progress[CLOSED] < progress[SIZE]:
+        stage = rule.in_hand[progress[STAGE]]
+        if stage == FUND:
+            _close_in_book(desk, progress)
+        elif stage != ADL:
+            _close_at_any_price(desk, progress, rule.band_ppm)
+        elif not rule.pro_rata or progress[SWEPT] == 1:
+            stop = _deleverage(desk, work, longs, shorts)
+            if stop != _DONE:
+                return stop
+        progress[STAGE] += 1
+    return _DONE
+
+
+@kernel()
+def run_waterfall(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> int:
     """Liquidate until all is done or a ranking is needed; call again to go on."""
     progress = work.progress
     if progress[STARTED] == 0:
         _begin_step(desk, work)
     while True:
-        if progress[SIZE] == 0:
-            if progress[NEXT] == len(work.unsafe):
-                return _DONE
+        if progress[SIZE] > 0:
+            stop = _pass_stages(desk, work, longs, shorts)
+            if stop != _DONE:
+                return stop
+            _put_down(progress)
+        elif progress[NEXT] < len(work.unsafe):
             account = work.unsafe[progress[NEXT]]
             progress[NEXT] += 1
             if _is_unsafe(desk, work.maintenance, account):
-                _take_over(desk, work, account)
-            continue
-        _close_in_book(desk, progress)
-        if progress[CLOSED] < progress[SIZE]:
-            if progress[SIDE] > 0:
-                if progress[RANKED_SHORTS] == 0:
-                    return _RANK_SHORTS
-                _deleverage(desk, progress, shorts, HEAD_SHORTS)
-            else:
-                if progress[RANKED_LONGS] == 0:
-                    return _RANK_LONGS
-                _deleverage(desk, progress, longs, HEAD_LONGS)
-        _put_down(progress)
+                _turn(desk, work, account)
+        elif work.rule.pro_rata and progress[SWEPT] == 0:
+            progress[SWEPT] = 1
+            _take_up_held(desk, progress)
+        else:
+            return _DONE

@@ -370,7 +370,7 @@ class Reference:
         done = self.close_in_book(claim, own, total, side)
         if done < total:
             if side not in queues:
-                queues[side] = self.ranked(-side)
+                queues[side] = dict.fromkeys(self.ranked(-side), 0)
             done = self.deleverage(claim, done, total, side, queues[side])
         self.held_claim += claim - share(claim, done, total, 0)
 
@@ -403,8 +403,7 @@ class Reference:
         return own + ceil(Fraction(claim * (done + lots), total)) + gained
 
     def deleverage(self, claim, done, total, side, queue):
-        spent = 0
-        for place, row in enumerate(queue):
+        for row in list(queue):
             account = self.accounts[row]
             opposite = -side * account.contracts
             if done == total:
@@ -414,9 +413,10 @@ class Reference:
                 lots = min(opposite, total - done)
                 before, done = done, done + lots
                 self.close_against(row, side, lots, share(claim, done, total, before))
-            if -side * account.contracts <= 0 and place == spent:
-                spent += 1
-        del queue[:spent]
+            elif opposite > 0:
+                queue[row] += 1
+            if -side * account.contracts <= 0 or queue[row] == 8:
+                del queue[row]
         return done
 
     def close_against(self, row, side, lots, paid):

@@ -1,0 +1,163 @@
+"""Auto-deleveraging: closing what nobody buys against opposite positions.
+
+In a queue, whole positions in ranking order; or pro rata, everybody a part of his position, once a
+step for all that is left. The price is the loser's bankruptcy price b, at which his claim m pays
+for n lots; or the mark, as far as the fund's own cash pays the difference e:
+
+    paid for x of n lots = ceil(m x / n) + ceil(e x / n'),    e <= fund's cash, n' lots left in ADL
+
+so the fund is never below zero for it, and what the fund cannot pay the winners forgo. Parts of
+running totals add up; the odd atom is the fund's. A winner whom the close would ruin is passed over
+(dYdX), and after `MOST_PASSES` of them left out for the step, which bounds the work by the length
+of the queue and not by its square. A queue row is account, next row, times passed over.
+Sources: BitMEX, Binance, OKX, Hyperliquid ADL pages; Chitra, arXiv 2512.01112 v3 (pro rata).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markets.derivatives.contract import INVERSE
+from markets.derivatives.desk import Desk, record_fill
+from markets.derivatives.liquidation_work import (
+    CLAIM,
+    CLOSED,
+    EXTRA,
+    EXTRA_FROM,
+    MOST_PASSES,
+    SIDE,
+    SIZE,
+)
+from markets.derivatives.positions import (
+    Integers,
+    Terms,
+    backing_atoms,
+    cost_atoms,
+    share_up,
+    take_lots,
+)
+from markets.kernel import kernel
+from markets.outcomes import Reason
+from markets.spot.book import MAX_PRICE_TICKS
+
+_ADL = int(Reason.ADL)
+NOBODY = -1
+
+Queue = NDArray[np.int64]
+_WHO, _NEXT, _PASSED = range(3)
+
+
+def queue_of(accounts: Integers) -> Queue:
+    """Accounts in ranking order as rows of account, next row, times passed over."""
+    queue = np.zeros((len(accounts), 3), np.int64)
+    queue[:, _WHO] = accounts
+    queue[:, _NEXT] = np.arange(1, len(accounts) + 1)
+    queue[-1:, _NEXT] = NOBODY
+    return queue
+
+
+@kernel()
+def set_extra(desk: Desk, progress: Integers, cash_atoms: int) -> None:
+    """What the fund adds so that the rest goes at the mark, with this cash of its own."""
+    left = progress[SIZE] - progress[CLOSED]
+    at_mark = cost_atoms(desk.terms, -progress[SIDE] * left, desk.terms.mark_ticks)
+    at_bankruptcy = progress[CLAIM] - share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
+    progress[EXTRA] = min(at_mark - at_bankruptcy, max(cash_atoms, 0))
+    progress[EXTRA_FROM] = progress[CLOSED]
+
+
+@kernel()
+def _extra_of(progress: Integers, closed: int) -> int:
+    """The fund's addition for the lots closed so far in ADL."""
+    return share_up(
+        progress[EXTRA], closed - progress[EXTRA_FROM], progress[SIZE] - progress[EXTRA_FROM]
+    )
+
+
+@kernel()
+def _stays_solvent(desk: Desk, progress: Integers, account: int) -> bool:
+    """Whether an opposite position, closed whole at the price, leaves no debt."""
+    lots = abs(desk.positions.balances[account, desk.terms.contract])
+    proceeds = -share_up(-progress[CLAIM], lots, progress[SIZE])
+    if progress[EXTRA] != 0:
+        proceeds -= share_up(-progress[EXTRA], lots, progress[SIZE] - progress[EXTRA_FROM])
+    return backing_atoms(desk.positions, desk.terms, account) + proceeds >= 1
+
+
+@kernel()
+def _price_of(terms: Terms, lots: int, quote_atoms: int) -> int:
+    """Price in ticks, to the nearest, that lots for so many atoms come to; for the record."""
+    if terms.form == INVERSE:
+        price_ticks = float(lots) * terms.notional_atoms / max(quote_atoms, 1)
+        return int(min(price_ticks + 0.5, MAX_PRICE_TICKS)) if quote_atoms > 0 else MAX_PRICE_TICKS
+    tick_atoms = lots * terms.notional_atoms
+    return (2 * quote_atoms + tick_atoms) // (2 * tick_atoms)
+
+
+@kernel()
+def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
+    """Close lots of the fund with a counterparty at the price."""
+    terms, side = desk.terms, progress[SIDE]
+    before, after = progress[CLOSED], progress[CLOSED] + lots
+    paid = share_up(progress[CLAIM], after, progress[SIZE])
+    paid -= share_up(progress[CLAIM], before, progress[SIZE])
+    if progress[EXTRA] != 0:
+        paid += _extra_of(progress, after) - _extra_of(progress, before)
+    take_lots(desk.positions, terms, terms.fund, -side * lots, paid)
+    take_lots(desk.positions, terms, account, side * lots, -paid)
+    quote_atoms = side * paid if terms.form == INVERSE else -side * paid
+    price_ticks = _price_of(terms, lots, quote_atoms)
+    record_fill(desk, terms.fund, account, (0, -side, price_ticks, lots, quote_atoms, 0, 0, _ADL))
+    progress[CLOSED] = after
+
+
+@kernel()
+def _opposite(desk: Desk, progress: Integers, account: int) -> int:
+    """Lots of the account against those in hand."""
+    return -progress[SIDE] * desk.positions.balances[account, desk.terms.contract]
+
+
+@kernel()
+def close_in_queue(desk: Desk, progress: Integers, queue: Queue, head: int) -> None:
+    """Close what is left in order; rows that are done with are cut out for the step."""
+    if len(queue) == 0:
+        return
+    before, place = NOBODY, progress[head]
+    while place != NOBODY and progress[CLOSED] < progress[SIZE]:
+        account, after = queue[place, _WHO], queue[place, _NEXT]
+        opposite = _opposite(desk, progress, account)
+        if opposite > 0:
+            if _stays_solvent(desk, progress, account):
+                lots = min(progress[SIZE] - progress[CLOSED], opposite)
+                _close_against(desk, progress, account, lots)
+                opposite -= lots
+            else:
+                queue[place, _PASSED] += 1
+        if opposite > 0 and queue[place, _PASSED] < MOST_PASSES:
+            before = place
+        elif before == NOBODY:
+            progress[head] = after
+        else:
+            queue[before, _NEXT] = after
+        place = after
+
+
+@kernel()
+def close_pro_rata(desk: Desk, progress: Integers, queue: Queue) -> None:
+    """Close what is left with everybody whom it leaves solvent, in proportion, rounded up."""
+    total = 0
+    for place in range(len(queue)):
+        opposite = _opposite(desk, progress, queue[place, _WHO])
+        if opposite > 0 and _stays_solvent(desk, progress, queue[place, _WHO]):
+            total += opposite
+            queue[place, _PASSED] = 0
+        else:
+            queue[place, _PASSED] = 1
+    for place in range(len(queue)):
+        left = progress[SIZE] - progress[CLOSED]
+        if left == 0 or total == 0:
+            return
+        if queue[place, _PASSED] == 0:
+            opposite = _opposite(desk, progress, queue[place, _WHO])
+            lots = -(-(min(left, total) * opposite) // total)
+            _close_against(desk, progress, queue[place, _WHO], lots)
+            total -= opposite
