@@ -36,6 +36,10 @@ Sets = Annotated[
     typer.Option("--set", metavar="A.B=V", help="Set a parameter; TOML value, repeatable."),
 ]
 
+Metrics = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="NAME", help="Of these only; repeatable.")
+]
+
 
 @app.command("list")
 def list_(as_json: Json = False) -> int:
@@ -125,6 +129,31 @@ def show(
     from runner.show import show_folder
 
     return show_folder(folder, as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A result folder.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The one held against it.")],
+    metrics: Metrics = None,
+    as_json: Json = False,
+) -> int:
+    """Paired differences between two result folders, with confidence intervals."""
+    from runner.comparison import compare_folders
+
+    return compare_folders(a, b, metrics or [], as_json)
+
+
+@app.command()
+def analyse(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The result folder of a sweep.")],
+    metrics: Metrics = None,
+    as_json: Json = False,
+) -> int:
+    """Means by parameter, convergence in seeds, Sobol indices of a finished sweep."""
+    from runner.analysis import analyse_folder
+
+    return analyse_folder(folder, metrics or [], as_json)
 
 
 @app.command()

@@ -5,14 +5,17 @@ thousand files are read fifty times slower than one. When a folder has `MANY` sm
 those that were made by the same code are merged, some ten megabytes at a time. Order makes it safe
 to be killed anywhere: the merged part is committed with the names of those that it replaces in its
 footer, and only then do they go, `runs` first. Whoever finds both counts every run once, and the
-next writer removes what was replaced. A merge that cannot be done leaves everything as it was.
+next writer removes what was replaced. Parts that share runs are merged however few there are. A
+merge that cannot be done leaves everything as it was.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiments.tables import TABLES
@@ -39,24 +42,53 @@ def compact(place: store.Place, token: str | None = None) -> int:
 
 
 def merge(folder: Folder, names: list[str], token: str | None = None) -> str:
-    """Commit one part in the place of several, then remove those; returns its name."""
+    """Commit one part in the place of several, then remove those; returns its name.
+
+    A run that several of them hold comes along once, one that went well if there is one.
+    """
     origin = _origin(folder, names[0])
     origin["runs"] = {
         run_id: run for name in names for run_id, run in _origin(folder, name)["runs"].items()
     }
     origin["replaces"] = names
-    runs = united([store.read(folder, store.RUNS, name) for name in names])
-    ids = runs["run_id"].to_pylist()
-    target = MERGED + store.part_name(ids).removeprefix("part-")
-    tables = {store.RUNS: stamped(runs, store.RUNS, origin)}
+    runs = {name: store.read(folder, store.RUNS, name) for name in names}
+    holders = _holders(runs)
+    target = MERGED + store.part_name(list(holders)).removeprefix("part-")
+    tables = {store.RUNS: _joined(runs, holders)}
     for table in TABLES:
-        held = [name for name in names if folder.exists(f"{table}/{name}")]
+        held = {
+            name: store.read(folder, table, name)
+            for name in names
+            if folder.exists(f"{table}/{name}")
+        }
         if held:
-            pieces = [store.read(folder, table, name) for name in held]
-            tables[table] = stamped(united(pieces), table, origin)
-    store.commit(folder, tables, token, target)
+            tables[table] = _joined(held, holders)
+    stamps = {name: stamped(rows, name, origin) for name, rows in tables.items()}
+    store.commit(folder, stamps, token, target)
     _remove(folder, names)
     return target
+
+
+def _holders(runs: Mapping[str, pa.Table]) -> dict[str, str]:
+    """Which part each run is taken from."""
+    holders: dict[str, str] = {}
+    good: set[str] = set()
+    for name, rows in runs.items():
+        columns = rows["run_id"].to_pylist(), rows["status"].to_pylist()
+        for run_id, status in zip(*columns, strict=True):
+            if run_id not in holders or (status == "ok" and run_id not in good):
+                holders[run_id] = name
+            if status == "ok":
+                good.add(run_id)
+    return holders
+
+
+def _joined(tables: Mapping[str, pa.Table], holders: Mapping[str, str]) -> pa.Table:
+    pieces = []
+    for name, rows in tables.items():
+        ours = pa.array([run for run, holder in holders.items() if holder == name], pa.string())
+        pieces.append(rows.filter(pc.is_in(rows["run_id"].cast(pa.string()), value_set=ours)))
+    return united(pieces)
 
 
 def remove_replaced(place: store.Place) -> None:
@@ -75,22 +107,28 @@ def _remove(folder: Folder, names: list[str]) -> None:
 
 
 def _groups(folder: Folder) -> Iterator[list[str]]:
-    """Small parts of the same origin, together not too large; none if there are few."""
+    """Small parts of the same origin, together not too large; none if there are few.
+
+    A few are enough if a run is in two of them: two sweeps raced.
+    """
     bytes_of: dict[str, int] = defaultdict(int)
     for table in store.TABLE_NAMES:
         for name, size in folder.sizes(table).items():
             bytes_of[name] += size
     small = [n for n in store.parts(folder, store.RUNS) if bytes_of[n] < SMALL_BYTES]
-    if len(small) < MANY:
-        return
     alike: dict[str, list[str]] = defaultdict(list)
     runs_of: dict[str, int] = {}
+    seen: set[str] = set()
     for name in small:
         origin = _origin(folder, name)
-        runs_of[name] = len(origin.pop("runs"))
+        held = origin.pop("runs")
+        seen.update(held)
+        runs_of[name] = len(held)
         origin.pop("replaces", None)
         origin.pop("scenario", None)
         alike[json.dumps(origin, sort_keys=True)].append(name)
+    if len(small) < MANY and sum(runs_of.values()) == len(seen):
+        return
     for names in alike.values():
         yield from (group for group in _filled(names, bytes_of, runs_of) if len(group) > 1)
 

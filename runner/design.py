@@ -39,6 +39,8 @@ from runner.schemas import kind_of
 from runner.spec import Request, RunSpec, load_scenario, plan_runs
 
 Point = dict[str, Any]
+SWEEP_FILE = "sweep.toml"
+"""Where a result folder keeps a copy of the file it comes from."""
 
 
 class FigureChoice(Params):

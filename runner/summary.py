@@ -74,7 +74,9 @@ def summarise_sweep(plan: Plan, folder: Folder, seconds: float) -> int:
     return 1 if len(bad) else 0
 
 
-def chosen_metrics(runs: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
+def chosen_metrics(
+    runs: pd.DataFrame, wanted: Sequence[str], most: int | None = SHOWN_METRICS
+) -> list[str]:
     """The wanted metrics that exist, or the first few that differ between runs."""
     known = [name.removeprefix("m_") for name in runs.columns if name.startswith("m_")]
     for name in wanted:
@@ -83,7 +85,7 @@ def chosen_metrics(runs: pd.DataFrame, wanted: Sequence[str]) -> list[str]:
             hint = f"; did you mean {near[0]}?" if near else ""
             say(f"show: no metric {name!r}{hint}")
     differ = [name for name in known if runs[f"m_{name}"].nunique() > 1]
-    return [name for name in wanted if name in known] or (differ or known)[:SHOWN_METRICS]
+    return [name for name in wanted if name in known] or (differ or known)[:most]
 
 
 def summarise(runs: pd.DataFrame, parameters: list[str], metrics: list[str]) -> Summary:

@@ -24,7 +24,7 @@ from runner.child import Child, WorkerDied, possible
 from runner.cluster import START_SECONDS, break_even_seconds, require_reachable, session
 from runner.compaction import compact, remove_replaced
 from runner.console import say
-from runner.design import Plan, read_sweep
+from runner.design import SWEEP_FILE, Plan, read_sweep
 from runner.dispatch import Dispatcher
 from runner.execution import Done, Target, perform, status, write
 from runner.folder import CannotWrite, Folder
@@ -36,7 +36,6 @@ from runner.summary import print_plan, summarise_sweep
 COMMIT_SECONDS = 2.0
 COMMIT_RUNS = 256
 AGAIN_SECONDS = 10.0
-SWEEP_FILE = "sweep.toml"
 
 
 @dataclass(frozen=True)
@@ -193,22 +192,22 @@ def _first(
 ) -> tuple[float, int]:
     """The first run: a setting that it cannot use stops the sweep before anything is written.
 
-    One more is done where compiling may have made the first look long. Returns the seconds that a
-    run takes, infinite if it died, and how many are done.
+    One more is done where compiling may have made the first look long, or where it died and took
+    its time along. Returns the seconds that a run takes, and how many are done.
     """
-    done = next(runs)
-    if isinstance(done.cause, ConfigError):
-        raise done.cause
-    _commit([done], target, progress)
-    if done.error.startswith(WorkerDied.__name__):
-        return float("inf"), 1
-    seconds, workers = done.wall_seconds, _workers(options)
-    sure = options.forced or seconds * (total - 1) < break_even_seconds(workers)
-    if sure or total == 1:
-        return seconds, 1
-    again = next(runs)
-    _commit([again], target, progress)
-    return again.wall_seconds, 2
+    least, seconds = break_even_seconds(_workers(options)), float("inf")
+    count = 0
+    for done in runs:
+        if isinstance(done.cause, ConfigError) and not count:
+            raise done.cause
+        _commit([done], target, progress)
+        count += 1
+        died = done.error.startswith(WorkerDied.__name__)
+        seconds = seconds if died else done.wall_seconds
+        enough = count > 1 or options.forced or seconds * (total - count) < least
+        if count == total or (enough and not died):
+            break
+    return seconds, count
 
 
 def _goes_to_ray(seconds: float, left: int, options: Options, progress: SweepProgress) -> bool:
@@ -218,8 +217,7 @@ def _goes_to_ray(seconds: float, left: int, options: Options, progress: SweepPro
         return False
     least, estimate = break_even_seconds(workers), seconds * left
     if options.forced or estimate >= least:
-        about = f"about {estimate:.0f} s of work left: " if estimate < float("inf") else ""
-        progress.say(f"{about}{options.where(workers)}")
+        progress.say(f"about {estimate:.0f} s of work left: {options.where(workers)}")
         return True
     where = f"Ray pays from {least:.0f} s on"
     progress.say(f"about {estimate:.1f} s of work left: in a child of this process, {where}")
@@ -239,7 +237,6 @@ def _fan_out(
             meanwhile = work_here(runs.finished(), target, progress)
             runs.close()
             todo = todo[meanwhile:]
-        seconds = seconds if seconds < float("inf") else 1.0
         Dispatcher(crew, todo, target, seconds, progress).work()
 
 

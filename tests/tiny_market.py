@@ -1,11 +1,14 @@
 """A small market for tests of the runner: a desk sells base at the reference price for a fee.
 
-`fail` raises in the middle of a run, `kill` ends the process, `pause_seconds` makes a run slow.
+`fail` raises in the middle of a run, `kill` ends the process, `pause_seconds` makes a run slow,
+`hang` never comes back, as compiled code may.
 """
 
+import itertools
 import os
 import signal
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +82,7 @@ class Buyer(Trader):
     class Params(Trader.Params):
         fail: bool = False
         kill: bool = False
+        hang: bool = False
         pause_seconds: float = 0.0
         venue: int = 0
 
@@ -91,6 +95,8 @@ class Buyer(Trader):
             raise RuntimeError("the buyer fell over")
         if view.moment.step == 5 and self.params.kill:
             os.kill(os.getpid(), signal.SIGKILL)
+        if view.moment.step == 5 and self.params.hang:
+            deque(itertools.count(), maxlen=0)
         return [market_order(0, self.account, 1, 1)] if self.dice.random() < 0.5 else []
 
 
