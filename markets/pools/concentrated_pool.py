@@ -28,7 +28,7 @@ from markets.intents import ADD_RANGE
 from markets.market import Market
 from markets.outcomes import Fills
 from markets.pools import concentrated as curve
-from markets.pools.concentrated import COUNT, CURSOR, LIQUIDITY, SQRT_PRICE
+from markets.pools.concentrated import LIQUIDITY, SQRT_PRICE
 from markets.pools.concentrated_settlement import (
     Place,
     deposit_for,
@@ -39,15 +39,13 @@ from markets.pools.concentrated_settlement import (
 )
 from markets.pools.pool import LARGEST, Pool, PoolView, Way, coins_of
 from markets.pools.range_state import (
-    NO_POSITION,
     NOBODY,
     RangeState,
+    audit,
     claims,
     copied,
-    earned,
     empty_state,
-    find,
-    released,
+    position_at,
     with_room,
 )
 from markets.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_at
@@ -137,13 +135,8 @@ class ConcentratedView(PoolView):
 
     def position(self, account: int, lower_tick: int, upper_tick: int) -> Position:
         """The account's position over a range; all zeros where it has none."""
-        slot = find(self.state, account, lower_tick, upper_tick)
-        if slot == NO_POSITION:
-            return Position(0, 0, 0, 0, 0)
-        liquidity = int(self.state.positions.liquidity[slot])
-        amounts = released(self.state, lower_tick, upper_tick, liquidity)
-        fees = earned(self.state, slot, self.lp_share)
-        return Position(liquidity, *(int(atoms) for atoms in (*amounts, *fees)))
+        found = position_at(self.state, account, lower_tick, upper_tick, self.lp_share)
+        return Position(*found)
 
 
 class ConcentratedPool(Pool):
@@ -211,19 +204,14 @@ class ConcentratedPool(Pool):
 
     def check(self) -> None:
         """Claims are covered; net liquidity sums to zero and, below the cursor, to the active."""
-        whole, net = self.ranges.pool.whole, self.ranges.pool.net_liquidity
-        if int(net[: whole[COUNT]].sum()):
-            raise BrokenInvariant("net liquidity", self.name, "ticks", int(net.sum()))
-        active = int(net[: whole[CURSOR]].sum()) - int(whole[LIQUIDITY])
+        net, active, *claimed = audit(self.ranges, self._lp_share)
+        if net:
+            raise BrokenInvariant("net liquidity", self.name, "ticks", net)
         if active:
             raise BrokenInvariant("active liquidity", self.name, "ticks", active)
-        claimed = claims(self.ranges, self._lp_share).sum(axis=1)
-        for coin, (held, name) in enumerate(
-            zip(self.reserves_atoms(), (c.name for c in self.coins), strict=True)
-        ):
-            missing = int(claimed[coin] + claimed[coin + 2]) - held
-            if missing > 0:
-                raise BrokenInvariant("claims exceed reserves", self.name, name, missing)
+        for coin, owed, held in zip(self.coins, claimed, self.reserves_atoms(), strict=True):
+            if owed > held:
+                raise BrokenInvariant("claims exceed reserves", self.name, coin.name, owed - held)
 
     def escrowed(self) -> list[Escrow]:
         """See `Venue.escrowed`: what each position could withdraw and collect."""
@@ -231,7 +219,7 @@ class ConcentratedPool(Pool):
         open_ = np.flatnonzero(self.ranges.owners != NOBODY)
         owners = self.ranges.owners[open_]
         return [
-            Escrow(self.pool_row, int(column), owners, (claimed[coin] + claimed[coin + 2])[open_])
+            Escrow(self.pool_row, int(column), owners, claimed[coin][open_])
             for coin, column in enumerate(self.coin_columns)
         ]
 

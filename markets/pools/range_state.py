@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from markets.kernel import njit
 from markets.pools.concentrated import (
     COUNT,
+    CURSOR,
     GROWTH0,
+    LIQUIDITY,
     SQRT_PRICE,
     ConcentratedPool,
     empty_pool,
@@ -163,15 +165,44 @@ def earned(state: RangeState, slot: int, lp_share: float) -> tuple[int, int]:
 
 
 @njit(cache=True)
+def _claim(state: RangeState, slot: int, lp_share: float) -> tuple[int, int, int, int]:
+    """What a position could withdraw and collect now: token0, token1, fees of both."""
+    bounds, size = state.positions.bounds, state.positions.liquidity[slot]
+    amounts = released(state, bounds[0, slot], bounds[1, slot], size)
+    fees = earned(state, slot, lp_share)
+    return amounts[0], amounts[1], fees[0], fees[1]
+
+
+@njit(cache=True)
+def position_at(
+    state: RangeState, account: int, lower_tick: int, upper_tick: int, lp_share: float
+) -> tuple[int, int, int, int, int]:
+    """Liquidity and claim of a position; zeros where there is none."""
+    slot = find(state, account, lower_tick, upper_tick)
+    if slot == NO_POSITION:
+        return 0, 0, 0, 0, 0
+    token0, token1, fees0, fees1 = _claim(state, slot, lp_share)
+    return state.positions.liquidity[slot], token0, token1, fees0, fees1
+
+
+@njit(cache=True)
 def claims(state: RangeState, lp_share: float) -> NDArray[np.int64]:
-    """What each slot could withdraw and collect now: rows token0, token1, fees of both."""
-    found = np.zeros((4, state.owners.size), np.int64)
+    """Token0 and token1 that each slot could withdraw and collect now."""
+    found = np.zeros((2, state.owners.size), np.int64)
     for slot in range(state.owners.size):
-        if state.owners[slot] == NOBODY:
-            continue
-        bounds, size = state.positions.bounds, state.positions.liquidity[slot]
-        amounts = released(state, bounds[0, slot], bounds[1, slot], size)
-        fees = earned(state, slot, lp_share)
-        found[0, slot], found[1, slot] = amounts
-        found[2, slot], found[3, slot] = fees
+        if state.owners[slot] != NOBODY:
+            token0, token1, fees0, fees1 = _claim(state, slot, lp_share)
+            found[0, slot], found[1, slot] = token0 + fees0, token1 + fees1
     return found
+
+
+@njit(cache=True)
+def audit(state: RangeState, lp_share: float) -> tuple[int, int, int, int]:
+    """Net liquidity in all, that below the cursor less the active, and both sums of claims."""
+    pool, total, below = state.pool, 0, 0
+    for tick in range(pool.whole[COUNT]):
+        total += pool.net_liquidity[tick]
+        if tick < pool.whole[CURSOR]:
+            below += pool.net_liquidity[tick]
+    claimed = claims(state, lp_share)
+    return total, below - pool.whole[LIQUIDITY], claimed[0].sum(), claimed[1].sum()
