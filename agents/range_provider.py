@@ -64,17 +64,21 @@ class RangeProvider(Trader):
         self._gas_atoms = quote.to_atoms(self.params.gas)
         self.ticks: tuple[int, int] | None = None
         self.moves = 0
+        self._rests = False
         self._centre = math.nan
         self._moved_seconds = -math.inf
 
     def act(self, view: View) -> Sequence[Intent]:
         """Open a range where there is none, leave it when the price has gone too far."""
+        if self._rests:
+            return NOTHING
         pool, chain = view[self.params.venue], view.domains[self._domain]
         if (chain.pending["account"] == self.account).any():
             return NOTHING
         position = pool.position(self.account, *self.ticks) if self.ticks else None
         if position is None or not position.liquidity:
             return self._enter(view, pool)
+        self._rests = self.params.trigger is None or self.params.width is None
         if not self._should_move(view, pool):
             return NOTHING
         assert self.ticks is not None

@@ -208,10 +208,14 @@ class Chain(Domain):
             return False
         if not len(intents):
             return True
+        if self.params.public_delay_seconds:
+            return False
+        if len(intents) == 1:
+            return not _is_special(intents.item())
         special = intents["tip_atoms"].any() or intents["bundle"].any()
         special = special or ((intents["flags"] & PRIVATE) != 0).any()
         special = special or (intents["action"] == INCLUDE).any()
-        return not special and not self.params.public_delay_seconds
+        return not special
 
     def _block(self, seconds: float, row: int, rng: np.random.Generator) -> NDArray[np.void]:
         """Build one block; its rows stand in the step's batch from `row` on."""
@@ -316,6 +320,12 @@ class Chain(Domain):
         gas = np.concatenate(self._flows) if self._flows else np.zeros(0, FLOW)
         self._flows.clear()
         return gas
+
+
+def _is_special(row: tuple[int, ...]) -> bool:
+    """Whether one intent has a tip, is a bundle, is private or names another."""
+    action, flags, key, tip_atoms = row[0], row[7], row[8], row[9]
+    return bool(tip_atoms or key or flags & PRIVATE or action == INCLUDE)
 
 
 def _unnamed(bids: Bids) -> Bids:

@@ -145,13 +145,15 @@ class Market:
         codes = np.zeros(len(batch), np.int64)
         if not len(batch):
             return codes
+        venues = list(self.venues.values())
+        if len(batch) == 1 and not batch["bundle"][0]:
+            return venues[batch["venue"][0]].execute(batch, moment)
         cut = batch["venue"][1:] != batch["venue"][:-1]
         bundled = batch["bundle"] != 0
         if bundled.any():
             ends = np.diff(transactions(batch)) > 0
             cut = ends & (cut | bundled[1:] | bundled[:-1])
         starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(batch)]
-        venues = list(self.venues.values())
         for first, last in pairwise(starts):
             rows = batch[first:last]
             if rows["bundle"][0]:

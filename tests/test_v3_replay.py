@@ -19,7 +19,7 @@ def replay(steps: int | None = None) -> Outcome:
 @needs_data
 def test_the_first_hours_follow_the_recorded_closes() -> None:
     metrics = replay(steps=6_000).metrics
-    assert metrics["minutes"] == 199
+    assert metrics["minutes"] == 200
     assert metrics["within_10_ticks"] == 1
     assert metrics["ledger_residual_atoms"] == 0
 
