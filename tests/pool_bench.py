@@ -160,6 +160,10 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[int], list[Any]]]] = {
         _coin_pool(StableSwapPool, 3, off_peg_multiplier=2.0, amplification=2000.0),
         _coins(10**15, 9 * 10**11, 2 * 10**12),
     ),
+    "stable_plain_three": (
+        _coin_pool(StableSwapPool, 3, admin_fee_ppm=0),
+        _coins(3 * 10**14, 10**12, 10**12),
+    ),
     "weighted_two": (
         _coin_pool(WeightedPool, 2, weights=(0.8, 0.2), protocol_fee_ppm=250_000),
         _coins(10**12, 5 * 10**11),
