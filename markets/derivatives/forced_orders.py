@@ -1,11 +1,11 @@
 """Forced orders: an unsafe account, or the backstop, trades in the book under its own name.
 
     lots     all; down to the floor of the bracket below; or a portion, at least and at most so much
-    price    no worse than where the account, fees paid, is worth nothing,
+    price    no worse than where the account is worth nothing,
              nor (dYdX) than mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*MM/notional)
 
 Lots are rounded up, so more is closed, never less. The fee on what traded goes to the fund, rounded
-up. All orders of a step share a volume limit; an account waits out its cooldown. Orders are
+up, and is at most what the fills were better than bankruptcy (dYdX). All orders of a step share a volume limit; an account waits out its cooldown. Orders are
 immediate-or-cancel. Sources: Hyperliquid, dYdX v4-chain, FTX, BitMEX liquidation pages.
 """
 
@@ -29,8 +29,10 @@ from markets.derivatives.liquidation_work import (
 )
 from markets.derivatives.order_admission import band_limit, best_opposite_ticks, solvent_limit
 from markets.derivatives.positions import (
+    backing_atoms,
     equity_atoms,
     needed_atoms,
+    share_up,
     value_atoms,
 )
 from markets.kernel import kernel
@@ -74,7 +76,7 @@ def _wanted_atoms(work: Liquidation, account: int, notional: int) -> int:
 @kernel()
 def _worst_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> int:
     """Worst price at which `side` may trade for the account."""
-    worst_ticks = solvent_limit(desk, account, side, work.rule.fee_ppm)
+    worst_ticks = solvent_limit(desk, account, side, 0)
     if work.rule.fillable:
         equity = float(equity_atoms(desk.positions, desk.terms, account))
         needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
@@ -119,13 +121,15 @@ def close_by_orders(desk: Desk, work: Liquidation, account: int) -> None:
     if wanted <= 0:
         return
     equity = equity_atoms(desk.positions, terms, account)
+    backing = backing_atoms(desk.positions, terms, account)
     lots = min(abs(contracts), int(np.ceil(abs(contracts) * (wanted / max(notional, 1)))))
     side = -1 if contracts > 0 else 1
     limit_ticks = _worst_ticks(desk, work, account, side)
     closed, cost = _sell(desk, account, lots, limit_ticks)
     if closed == 0:
         return
-    fee = ppm_up(abs(cost), rule.fee_ppm)
+    surplus = -share_up(-backing, closed, abs(contracts)) - cost
+    fee = min(ppm_up(abs(cost), rule.fee_ppm), max(surplus, 0))
     balances[account, terms.margin] -= fee
     balances[terms.fund, terms.margin] += fee
     work.last_forced[account] = work.seconds

@@ -169,7 +169,7 @@ class LiquidationRule(Params):
     order_price: OrderPrice | None = None
     takeover_ppm: int | None = Field(default=None, ge=0, le=PPM)
     fee_ppm: int | None = Field(default=None, ge=0, le=100_000)
-    """Of the notional closed by orders, to the fund, as far as the account has it."""
+    """Of the notional closed by orders, to the fund, as far as fills beat bankruptcy."""
     volume_per_second: float | None = Field(default=None, ge=0)
     """Notional that the orders of all accounts may close together."""
     backstop_capital: float | None = Field(default=None, ge=0)

@@ -1,0 +1,388 @@
+"""Liquidation rules: steps, paces, backstop, ADL prices, clawback; presets by name."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.scenario import find_scenario
+from experiments.simulate import resolve
+from markets.assets import Asset
+from markets.derivatives.brackets import MarginTier
+from markets.derivatives.insurance import clawback
+from markets.derivatives.liquidation import FillableRule, WeightedAccount, fillable_price
+from markets.derivatives.liquidation_rule import PRESETS, LiquidationRule, Preset, Stage
+from markets.derivatives.liquidation_work import MOST_PASSES
+from markets.derivatives.perpetual import Perpetual
+from markets.errors import ConfigError
+from markets.intents import BUY, SELL, cancel_all, deposit, limit_order, market_order
+from markets.outcomes import Code, Reason
+from tests.perpetual_bench import STEP_SECONDS, Bench, crowded
+
+
+def rule_of(preset="takeover", **own):
+    return LiquidationRule(preset=preset, **own)
+
+
+def levered(base, margin, rule, fund=0.0, **params):
+    """A long opened at 100 against a rich short, with nothing in the book."""
+    bench = Bench(3, 1e6, insurance_fund_quote=fund, liquidation=rule, **params)
+    long, short, rich = bench.users
+    bench.do(
+        deposit(0, np.array([short, rich]), bench.atoms(5e5)), deposit(0, long, bench.atoms(margin))
+    )
+    bench.trade(long, short, base, 100)
+    bench.venue.drain_fills()
+    return bench, long, short, rich
+
+
+def bid(bench, user, base, price):
+    lots, ticks = bench.instrument.to_lots(base), bench.instrument.to_ticks(price)
+    assert bench.do(limit_order(0, user, BUY, lots, ticks)) == [Code.RESTING]
+
+
+def paid(bench, reason):
+    flows = bench.venue.drain_flows()
+    return bench.units(int(flows["atoms"][flows["reason"] == reason].sum()))
+
+
+def test_a_tier_step_closes_down_to_the_bracket_below_and_stops_when_safe() -> None:
+    tiers = [MarginTier(maintenance_ppm=5_000), MarginTier(floor_quote=5e4, maintenance_ppm=50_000)]
+    rule = rule_of("bitmex")
+    bench, long, _, rich = levered(1_000, 5_500, rule, maintenance_tiers=tiers)
+    bid(bench, rich, 2_000, 97)
+    bench.mark(97)  # equity 2,500 against 0.5 % of 50,000 and 5 % of 47,000
+    bench.liquidate()
+    left = bench.instrument.to_base(bench.lots(long))
+    assert left == pytest.approx(5e4 / 97, abs=0.002)
+    log = bench.venue.drain_liquidations()
+    assert log.by.tolist() == ["orders"]
+    assert log.price[0] == 97
+    assert log.account[0] == long
+    assert log.equity[0] == 2_500
+
+
+def test_orders_never_leave_a_debt() -> None:
+    bench, long, _, rich = levered(1_000, 5_000, rule_of("binance", fee_ppm=0), tick=0.1)
+    bid(bench, rich, 400, 95.2)
+    bid(bench, rich, 400, 94.8)  # bankrupt at 95, and after 400 at 95.2 at 94.87
+    bench.mark(95.2)
+    bench.liquidate()
+    fills = bench.venue.drain_fills()
+    own = fills[(fills["reason"] == Reason.LIQUIDATION) & (fills["taker"] == long)]
+    assert own["price_ticks"].tolist() == [952]
+    assert bench.claim(long) >= 0
+    assert bench.lots(long) == 0
+    assert bench.venue.measure(bench.moment)["adl"] == 600
+
+
+def test_the_fee_of_orders_goes_to_the_fund_and_is_bounded_by_what_is_left() -> None:
+    bench, long, _, rich = levered(1_000, 5_000, rule_of("binance", fee_ppm=10_000))
+    bid(bench, rich, 1_000, 98)
+    bench.mark(95.4)
+    bench.liquidate()
+    assert bench.fund() == pytest.approx(980)
+    assert bench.units(bench.claim(long)) == pytest.approx(5_000 - 2_000 - 980)
+    assert bench.venue.drain_liquidations().fee.tolist() == [980]
+
+
+def test_hyperliquid_closes_a_fifth_then_waits_then_all() -> None:
+    rule = rule_of("hyperliquid", cooldown_seconds=1.5 * STEP_SECONDS)
+    tiers = [MarginTier(maintenance_ppm=100_000)]
+    bench, long, _, rich = levered(
+        2_000, 3e4, rule, maintenance_tiers=tiers, initial_margin_ppm=150_000, tick=0.1
+    )
+    sizes = []
+    for mark in (94, 92.4, 92.4, 92.4):  # equity 18,000 against 18,800; 14,640 against 14,784
+        bench.mark(mark)
+        bench.do(cancel_all(0, rich))
+        bid(bench, rich, 3_000, 92)
+        bench.liquidate()
+        sizes.append(bench.instrument.to_base(bench.lots(long)))
+    assert sizes == [1_600, 1_600, 0, 0]
+
+
+def test_a_small_position_is_closed_whole_at_once() -> None:
+    tiers = [MarginTier(maintenance_ppm=100_000)]
+    bench, long, _, rich = levered(
+        500, 7_500, rule_of("hyperliquid"), maintenance_tiers=tiers, initial_margin_ppm=150_000
+    )
+    bid(bench, rich, 3_000, 94)
+    bench.mark(94)
+    bench.liquidate()
+    assert bench.lots(long) == 0
+    assert bench.units(bench.claim(long)) == 7_500 - 6 * 500
+
+
+def test_the_backstop_takes_position_and_margin_and_returns_nothing() -> None:
+    rule = rule_of("hyperliquid", backstop_unwind_ppm=500_000)
+    tiers = [MarginTier(maintenance_ppm=20_000)]
+    bench, long, _, rich = levered(
+        500, 1_500, rule, maintenance_tiers=tiers, initial_margin_ppm=25_000
+    )
+    backstop = bench.venue.accounts[3]
+    assert bench.units(bench.claim(backstop)) == 1e7
+    bench.mark(98)  # equity 500, maintenance 980
+    bench.liquidate()
+    assert (bench.lots(long), bench.claim(long)) == (0, 0)
+    assert bench.instrument.to_base(bench.lots(backstop)) == 500
+    assert bench.venue.equity(np.array([backstop]))[0] == 1e7 + 500
+    assert paid(bench, Reason.LIQUIDATION) == 500
+    assert dict(bench.venue.drain_events()) == {"backstop": 500.0}
+    assert bench.venue.drain_liquidations().price[0] == 97
+    bid(bench, rich, 1_000, 98)
+    bench.mark(98)
+    bench.liquidate()
+    assert bench.instrument.to_base(bench.lots(backstop)) == 250
+    bench.market.check()
+
+
+@pytest.mark.parametrize(
+    "limit", [{"backstop_most": 40_000.0}, {"backstop_capital": 100.0, "backstop_loss": 0.0}]
+)
+def test_what_the_backstop_may_not_take_goes_on(limit) -> None:
+    """Too large for the cap, or for its capital: winners are deleveraged."""
+    rule = rule_of("hyperliquid", **limit)
+    tiers = [MarginTier(maintenance_ppm=20_000)]
+    bench, long, *_ = levered(500, 1_500, rule, maintenance_tiers=tiers, initial_margin_ppm=25_000)
+    bench.mark(97)
+    bench.liquidate()
+    assert bench.lots(long) == 0
+    assert bench.lots(bench.venue.accounts[3]) == 0
+    assert bench.venue.measure(bench.moment)["adl"] == 500
+
+
+def test_a_backstop_that_has_lost_its_limit_takes_no_more() -> None:
+    """The takeover of a position that falls further costs it 5,000 of a limit of 2,000."""
+    rule = rule_of("hyperliquid", backstop_capital=1e5, backstop_loss=2_000.0)
+    tiers = [MarginTier(maintenance_ppm=20_000)]
+    bench, long, _, rich = levered(
+        500, 1_500, rule, maintenance_tiers=tiers, initial_margin_ppm=25_000
+    )
+    bench.mark(98)
+    bench.liquidate()
+    backstop = bench.venue.accounts[3]
+    assert bench.lots(backstop) > 0
+    bench.mark(87)
+    bench.do(deposit(0, long, bench.atoms(1_200)))
+    bench.trade(long, rich, 500, 87)
+    bench.mark(85)
+    bench.liquidate()
+    assert bench.lots(long) == 0
+    assert bench.instrument.to_base(bench.lots(backstop)) == 500
+    assert bench.venue.measure(bench.moment)["adl"] == 500
+
+
+def test_dydx_closes_a_tenth_no_worse_than_the_fillable_price() -> None:
+    tiers = [MarginTier(maintenance_ppm=50_000)]
+    bench, long, _, rich = levered(
+        1_000, 6_000, rule_of("dydx"), maintenance_tiers=tiers, initial_margin_ppm=60_000, tick=0.01
+    )
+    account = WeightedAccount(3_000.0, 0.05 * 97_000)
+    worst = float(fillable_price(account, 1, 97.0, 0.05, FillableRule()))
+    assert 94 < worst < 95
+    bench.mark(97)  # equity 3,000 against 4,850
+    bid(bench, rich, 30, np.ceil(worst * 100) / 100)
+    bid(bench, rich, 2_000, np.floor(worst * 100) / 100)
+    bench.liquidate()
+    assert bench.instrument.to_base(bench.lots(long)) == 970
+    price = np.ceil(worst * 100) / 100
+    assert 0.015 * price > price - 94  # the fee is what the fill was better than bankruptcy
+    assert bench.fund() == pytest.approx(30 * (price - 94))
+    bench.do(cancel_all(0, rich))
+    bid(bench, rich, 2_000, 97)
+    bench.mark(97)
+    bench.liquidate()
+    assert bench.instrument.to_base(bench.lots(long)) == pytest.approx(970 - 97)
+
+
+def test_all_accounts_share_the_volume_limit() -> None:
+    rule = rule_of("ftx", volume_per_second=100.0, least=0.0, portion_ppm=1_000_000)
+    tiers = [MarginTier(maintenance_ppm=100_000)]
+    bench = Bench(4, 1e6, liquidation=rule, maintenance_tiers=tiers, initial_margin_ppm=120_000)
+    one, two, short, rich = bench.users
+    bench.do(deposit(0, np.array([short, rich]), bench.atoms(5e5)))
+    for user in (one, two):
+        bench.do(deposit(0, user, bench.atoms(6_000)))
+        bench.trade(user, short, 500, 100)
+    bid(bench, rich, 5_000, 97)
+    bench.mark(97)  # 4,500 against 4,850
+    bench.liquidate()
+    left = [bench.instrument.to_base(bench.lots(user)) for user in (one, two)]
+    assert left == [pytest.approx(500 - 6_000 / 97, abs=0.002), 500]
+
+
+def test_winners_deleveraged_at_the_mark_forgo_only_what_the_fund_lacks() -> None:
+    """Of 50 under water the fund has 20: at the mark as far as that goes."""
+    for fund, forgone in ((60.0, 0.0), (20.0, 30.0), (0.0, 50.0)):
+        rule = rule_of(stages=("adl",), adl_price="mark")
+        bench, *_ = crowded(fund=fund, liquidation=rule)
+        bench.mark(90)
+        bench.liquidate()
+        assert paid(bench, Reason.ADL) == forgone
+        assert bench.fund() == max(fund - 50, 0)
+        assert bench.venue.measure(bench.moment)["adl"] == 10
+
+
+def test_pro_rata_takes_the_same_part_of_everybody() -> None:
+    bench, *winners, rich = crowded(liquidation=rule_of(ranking="pro_rata"))
+    long, sharp, calm = winners
+    bench.trade(rich, sharp, 0.5, 100)
+    held = np.array([bench.lots(user) for user in (sharp, calm, rich)])
+    bench.mark(90)
+    bench.liquidate()
+    left = np.array([bench.lots(user) for user in (sharp, calm, rich)])
+    assert bench.lots(long) == 0
+    assert (left - held).sum() == 10_000
+    np.testing.assert_allclose(left - held, -held, atol=1)
+    assert paid(bench, Reason.ADL) == 50
+
+
+def test_pro_rata_closes_a_part_of_each_winner() -> None:
+    rule = rule_of(ranking="pro_rata")
+    bench = Bench(5, 1e5, liquidation=rule)
+    long, one, two, other, rich = bench.users
+    bench.do(deposit(0, np.array(bench.users[1:]), bench.atoms(5e4)))
+    bench.open_at(long, BUY, 10, 100, 95)
+    for user, size in ((one, 7), (two, 21)):
+        bench.trade(other, user, size, 100)
+    bench.mark(90)
+    bench.liquidate()
+    closed = [bench.lots(user) + size for user, size in ((one, 7_000), (two, 21_000))]
+    closed.append(bench.lots(rich) + 10_000)
+    assert sum(closed) == 10_000
+    np.testing.assert_allclose(closed, np.array([7, 21, 10]) / 38 * 10_000, atol=1.01)
+
+
+def test_the_order_of_stages_is_a_parameter() -> None:
+    """The fund could pay for all: it is spared only where deleveraging comes first."""
+    for stages, adl in ((("fund", "adl"), 0.0), (("adl", "fund"), 10.0)):
+        bench, _, _, _, rich = crowded(fund=1e4, liquidation=rule_of(stages=stages))
+        bid(bench, rich, 50, 93)
+        bench.mark(90)
+        bench.liquidate()
+        assert bench.venue.measure(bench.moment)["adl"] == adl
+
+
+def test_okx_2018_winners_of_the_period_give_back_what_the_fund_owes() -> None:
+    rule = rule_of("okx_2018", clawback_seconds=5 * STEP_SECONDS)
+    bench, long, sharp, calm, rich = crowded(fund=8.0, liquidation=rule)
+    bid(bench, rich, 50, 93)
+    bench.mark(90)
+    bench.liquidate()
+    assert (bench.lots(long), bench.lots(bench.venue._terms.fund)) == (0, 0)
+    assert bench.fund() == 8 - 20  # 10 sold at 93 that were worth nothing at 95
+    users = np.array([sharp, calm, rich])
+    start = np.array([4 * 20, 4 * 100, 5e4])
+    for _ in range(3):
+        bench.mark(90)
+    profits = bench.venue.equity(users) - start
+    bench.mark(90)
+    expected = clawback(8.0, 20.0, profits)
+    net = bench.venue.equity(users) - start
+    assert bench.fund() == 0
+    np.testing.assert_allclose(net, expected.net_profits, atol=2e-6)
+    events = dict(bench.venue.drain_events())
+    assert events["clawback"] == 12
+    assert events["clawback_rate"] == pytest.approx(expected.rate)
+    bench.market.check()
+    for _ in range(5):
+        bench.mark(90)
+    np.testing.assert_allclose(bench.venue.equity(users) - start, net)
+
+
+def test_profits_are_paid_out_once_the_period_has_realised_them() -> None:
+    rule = rule_of("okx_2018", clawback_seconds=2 * STEP_SECONDS)
+    bench, _, sharp, *_ = crowded(liquidation=rule)
+    bench.mark(97)
+    positions, terms = bench.venue._positions, bench.venue._terms
+    wallet = bench.claim(sharp) + positions.entry_atoms[sharp]
+    assert bench.units(int(wallet)) == 80
+    bench.mark(97)
+    wallet = bench.claim(sharp) + positions.entry_atoms[sharp]
+    assert bench.units(int(wallet)) == 80 + 4 * 3
+    assert positions.entry_atoms[sharp] == bench.lots(sharp) * 97 * terms.notional_atoms
+
+
+def test_a_winner_passed_over_often_is_left_out_for_the_step() -> None:
+    """Shorts whom a close at 130 would ruin do not cost every further takeover a look."""
+    losers = MOST_PASSES + 4
+    bench = Bench(losers + 2, 1e6)
+    *longs, short, rich = bench.users
+    bench.do(deposit(0, rich, bench.atoms(5e5)))
+    bench.mark(140)
+    for user in longs:
+        bench.open_at(user, BUY, 1, 140, 130)
+    bench.mark(100)
+    bench.do(deposit(0, short, bench.atoms(20.0 * losers)))
+    bench.trade(rich, short, losers, 100)
+    bench.liquidate()
+    fund = bench.venue._terms.fund
+    assert bench.instrument.to_base(bench.lots(fund)) == losers
+    bench.market.check()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    preset=st.sampled_from(list(Preset)),
+    kind=st.sampled_from(("linear", "inverse", "quanto")),
+    own=st.sampled_from(
+        (
+            {},
+            {"ranking": "pro_rata"},
+            {"adl_price": "mark"},
+            {"stages": ("orders", "backstop", "fund", "adl", "social"), "backstop_capital": 30.0},
+            {"stages": ("backstop", "adl"), "backstop_capital": 15.0, "backstop_loss": 5.0},
+            {"step": "portion", "portion_ppm": 300_000, "stages": ("orders", "social", "adl")},
+        )
+    ),
+)
+def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -> None:
+    """Each step the venue proves its own books and explains the fund; here equities are added."""
+    rng = np.random.default_rng(seed)
+    small = {"portion_above": 5.0, "least": 1.0, "most": 20.0, "backstop_capital": 10.0}
+    rule = rule_of(preset, **{**small, "clawback_seconds": 300.0 * (preset == "okx_2018"), **own})
+    params = {"contract": kind, "lot": 0.01, "decimals": 6, "insurance_fund_quote": 1.0}
+    if kind == "quanto":
+        params |= {"settlement": Asset("XBT", 6)}
+    tiers = [MarginTier(maintenance_ppm=30_000), MarginTier(floor_quote=20, maintenance_ppm=60_000)]
+    params |= {"maintenance_tiers": tiers, "initial_margin_ppm": 60_000, "taker_fee_ppm": 500}
+    bench = Bench(6, 100.0, liquidation=rule, **params)
+    bench.do(deposit(0, np.array(bench.users), bench.atoms(20)))
+    price, most = 100, (400 if kind != "inverse" else 1_000)
+    for _ in range(20):
+        price = int(np.clip(price + rng.integers(-14, 15), 20, 400))
+        bench.mark(price)
+        for user in rng.permutation(bench.users).tolist():
+            side, lots = int(rng.choice((BUY, SELL))), int(rng.integers(1, most))
+            limit = max(1, price + int(rng.integers(-4, 5)))
+            order = limit_order(0, user, side, lots, limit)
+            bench.do(order if rng.random() < 0.7 else market_order(0, user, side, lots))
+        bench.liquidate()
+        balances, terms = bench.balances, bench.venue._terms
+        rows = np.setdiff1d(np.arange(1, len(balances)), [terms.vault])
+        total = round(bench.venue.equity(rows).sum() * 10**6)
+        short = int(balances[terms.vault, terms.quote]) - total
+        assert 0 <= short <= (len(rows) if kind == "inverse" else 0)
+        users = np.array(bench.users)
+        flat = users[balances[users, terms.contract] == 0]
+        assert (balances[flat, terms.margin] >= 0).all()
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+def test_presets_are_set_by_name(preset) -> None:
+    path = "perpetual.liquidation."
+    overrides = {path + "preset": preset.value, path + "cooldown_seconds": 7.0}
+    params = resolve(find_scenario("flash_crash"), overrides)
+    rule = params.perpetual.liquidation
+    assert rule.value("cooldown_seconds") == 7.0
+    for field, value in PRESETS[preset].items():
+        assert field == "cooldown_seconds" or rule.value(field) == value
+
+
+def test_wrong_rules_are_named() -> None:
+    for wrong in (("orders",), ("fund", "fund"), ()):
+        with pytest.raises(ConfigError, match="stages"):
+            Perpetual.Params.read({"liquidation": {"stages": wrong}})
+    assert rule_of("bitmex").has(Stage.ORDERS)
