@@ -211,7 +211,7 @@ class Chain(Domain):
         if self.params.public_delay_seconds:
             return False
         if len(intents) == 1:
-            return not _is_special(intents.item())
+            return not _is_special(intents.tolist()[0])
         special = intents["tip_atoms"].any() or intents["bundle"].any()
         special = special or ((intents["flags"] & PRIVATE) != 0).any()
         special = special or (intents["action"] == INCLUDE).any()

@@ -9,6 +9,7 @@ import pytest
 from agents.aggregator_user import AggregatorUser
 from agents.just_in_time import JustInTimeProvider
 from agents.liquidity_provider import LiquidityProvider
+from agents.noise import NoiseTakers
 from agents.outside_arbitrageur import OutsideArbitrageur
 from agents.range_provider import RangeProvider
 from agents.sandwicher import Sandwicher
@@ -330,6 +331,62 @@ def test_an_aggregator_user_pays_less_than_in_the_best_single_pool() -> None:
     trader.act = lambda view: rows
     made.step()
     assert (units(made, "user", "ETH") - before) * 1e9 > single
+
+
+def test_a_busy_chain_conserves_everything_and_repeats_itself() -> None:
+    ends = []
+    for _ in range(2):
+        made = busy_world()
+        run(made, 300)
+        ends.append(made.market.ledger.balances.copy())
+    assert np.array_equal(*ends)
+    fills = made.recorder.tables()["fills"]
+    traders = set(fills["taker"].tolist())
+    assert {"arb", "user", "noise", "searcher"} <= traders
+    assert {"pool", "ranges"} <= set(fills["venue"].tolist())
+    assert made.market.domains["chain"].blocks > 60
+    assert made.market.domains["chain"].gas_used > 0
+
+
+def busy_world() -> World:
+    rules = ConcentratedPool.Params(fee_ppm=500, initial_price=START, tick_spacing=10)
+    program = RewardProgram.Params(pool="pool", schedule=((0.0, 1e5),))
+    venues = [
+        v2(),
+        ConcentratedPool("ranges", "chain", PAIR, rules),
+        RewardProgram("program", "chain", USD, program),
+    ]
+    agents: dict = {
+        "lp": (LiquidityProvider, PROVIDER),
+        "mover": (
+            RangeProvider,
+            RangeProvider.Params(venue="ranges", base=200, quote=4e5, width=0.1, trigger=0.3),
+        ),
+        "whole": (RangeProvider, RangeProvider.Params(venue="ranges", base=200, quote=4e5)),
+        "farmers": (YieldFarmers, YieldFarmers.Params(pool="pool", program="program", count=20)),
+        "arb": (
+            OutsideArbitrageur,
+            OutsideArbitrageur.Params(pool="pool", base=1e4, quote=2e7, bid_fraction=0.5),
+        ),
+        "searcher": (
+            Sandwicher,
+            Sandwicher.Params(pool="pool", base=100, quote=2e5, minimum_profit=0.1),
+        ),
+        "jit": (JustInTimeProvider, JustInTimeProvider.Params(pool="ranges", base=50, quote=1e5)),
+        "user": (
+            AggregatorUser,
+            AggregatorUser.Params(
+                pools=("pool", "ranges"), base="ETH", quote="USD", trades_per_hour=200
+            ),
+        ),
+        "noise": (NoiseTakers, NoiseTakers.Params(venue="pool", count=20, trades_per_hour=20)),
+    }
+    specs = [AgentSpec(name, kind, chosen) for name, (kind, chosen) in agents.items()]
+    rules_of_chain = Chain.Params(blocks="poisson", gas_limit=1_000_000, public_delay_seconds=4.0)
+    chain = Chain("chain", 12.0, "USD", 0.5, params=rules_of_chain)
+    moves = np.random.default_rng(2).standard_normal(300) * 0.002
+    path = Path((START, *(START * np.exp(np.cumsum(moves)))))
+    return World(Scenario([chain], venues, specs, [path], 300, 4.0), seed=6)
 
 
 def kept_books(pool: Any, provider: Any, steps: int = 300) -> tuple[World, Statement]:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from experiments.published import depegs, impermanent_loss, just_in_time, managed_amm
+from experiments.published import (
+    depegs,
+    impermanent_loss,
+    just_in_time,
+    managed_amm,
+    provider_returns,
+)
 from experiments.reproduction import Row
 
 
@@ -47,3 +53,13 @@ def test_the_manager_takes_what_the_fee_leaves() -> None:
 
 def test_signs_of_just_in_time_liquidity() -> None:
     assert outside(just_in_time.reproduce(1, 0)) == []
+
+
+def test_more_volume_pays_providers_more_and_fewer_lose() -> None:
+    quiet, busy = (provider_returns.run(rate, seed=1) for rate in (0.2, 6.0))
+    assert busy.fees.sum() > 1.5 * quiet.fees.sum()
+    assert (busy.fees + busy.loss < 0).mean() < (quiet.fees + quiet.loss < 0).mean()
+    for crowd in (quiet, busy):
+        assert (crowd.loss <= 1e-3).all()
+        assert (crowd.fees >= 0).all()
+        assert crowd.loss.sum() < 0
