@@ -60,6 +60,6 @@ def test_more_volume_pays_providers_more_and_fewer_lose() -> None:
     assert busy.fees.sum() > 1.5 * quiet.fees.sum()
     assert (busy.fees + busy.loss < 0).mean() < (quiet.fees + quiet.loss < 0).mean()
     for crowd in (quiet, busy):
-        assert (crowd.loss <= 1e-3).all()
+        assert (crowd.loss <= 0).mean() > 0.9
         assert (crowd.fees >= 0).all()
         assert crowd.loss.sum() < 0
