@@ -60,6 +60,9 @@ class OutsideArbitrageur(Trader):
 
     def act(self, view: View) -> Sequence[Intent]:
         """One swap to the edge of the band, if it pays for itself."""
+        chain = view.domains[self._domain]
+        if chain is not None and self._must_wait(view, chain):
+            return NOTHING
         pool, outside = view[self.params.pool], view.moment.reference[self._base.name]
         mid = pool.mid
         side = BUY if mid < outside else SELL
@@ -69,10 +72,15 @@ class OutsideArbitrageur(Trader):
         input_atoms = min(input_atoms, int(view.balances[self.account, self._columns[side]]))
         even = self._even_atoms(side, input_atoms, outside)
         swap = swap_exact_in(pool.index, self.account, side, input_atoms, even)
-        chain = view.domains[self._domain]
         if chain is None or not (chain.base_fee_atoms or self._picky):
             return [swap]
         return self._bid(swap, self._profit_atoms(pool, side, input_atoms, outside), chain)
+
+    def _must_wait(self, view: View, chain: ChainView) -> bool:
+        """Whether no block is due, so that it will know more later, or what it sent still waits."""
+        if not chain.block_due(view.moment):
+            return True
+        return bool(len(chain.pending) and (chain.pending["account"] == self.account).any())
 
     def _even_atoms(self, side: int, input_atoms: int, outside: float) -> int:
         """The output that is worth the input at the outside price: less would be a loss."""

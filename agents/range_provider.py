@@ -45,7 +45,7 @@ class RangeProvider(Trader):
         """Part of the way to the edge at which it recentres; without one it never does."""
         wait_seconds: float = Field(0.0, ge=0)
         """Least time between two moves."""
-        slippage: float = Field(0.02, ge=0, lt=1)
+        slippage: float = Field(0.005, ge=0, lt=1)
         """How far the swap may move the price, and fall short of what it expects."""
         gas: float = Field(1_000.0, ge=0)
         """Quote kept back to pay for gas."""

@@ -67,7 +67,7 @@ class Sandwicher(Trader):
         best: tuple[float, list[Intent]] = (float(self._minimum_atoms), [])
         for row, transaction in zip(chain.pending, chain.transaction.tolist(), strict=True):
             wanted = row["venue"] == pool.index and row["action"] == SWAP_EXACT_IN
-            if wanted and row["account"] != self.account and row["side"] != 0:
+            if wanted and row["account"] != self.account:
                 best = max(best, self._plan(view, row, transaction), key=lambda plan: plan[0])
         self.attempts += bool(best[1])
         return best[1]
@@ -75,7 +75,7 @@ class Sandwicher(Trader):
     def _plan(self, view: View, victim: Any, transaction: int) -> tuple[float, list[Intent]]:
         """Profit after gas and tip in quote atoms, and the rows that make it."""
         pool, chain = view[self.params.pool], view.domains[self._domain]
-        side = int(victim["side"])
+        side = _side(victim)
         front = self._largest_front(view, pool, victim)
         if front <= 0:
             return 0.0, []
@@ -95,7 +95,7 @@ class Sandwicher(Trader):
 
     def _largest_front(self, view: View, pool: PoolView, victim: Any) -> int:
         """The front-run that leaves the victim just its minimum, as far as funds reach."""
-        side, size, least = int(victim["side"]), int(victim["size"]), int(victim["limit"])
+        side, size, least = _side(victim), int(victim["size"]), int(victim["limit"])
         chain: ChainView = view.domains[self._domain]
         funds = int(view.balances[self.account, self._columns[side]])
         if side == BUY:
@@ -110,6 +110,11 @@ class Sandwicher(Trader):
             if high <= low:
                 break
         return low
+
+
+def _side(swap: Any) -> int:
+    """BUY or SELL of the base, also of a swap that names its coins."""
+    return int(swap["side"]) or (BUY if swap["trigger_ticks"] == 1 else SELL)
 
 
 def _three_trades(pool: PoolView, side: int, front: int, size: int) -> tuple[int, int, int]:

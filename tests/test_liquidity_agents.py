@@ -17,7 +17,8 @@ from agents.trader import NOTHING, Trader
 from agents.volatility_provider import VolatilityProvider
 from agents.yield_farmers import YieldFarmers
 from experiments.liquidity_accounting import Bookkeeper, Statement
-from experiments.scenario import AgentSpec, Scenario
+from experiments.scenario import AgentSpec, Scenario, find_scenario
+from experiments.simulate import resolve, simulate
 from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
@@ -139,7 +140,7 @@ def test_the_higher_bid_has_the_arbitrage() -> None:
 
 def test_a_range_provider_recentres_when_the_price_has_gone_far_enough() -> None:
     chosen = RangeProvider.Params(
-        venue="pool", base=100, quote=200_000, width=0.05, trigger=0.5, gas=100
+        venue="pool", base=100, quote=200_000, width=0.05, trigger=0.5, slippage=0.02, gas=100
     )
     whole = RangeProvider.Params(venue="pool", base=2_000, quote=4_000_000)
     arbitrageur = OutsideArbitrageur.Params(pool="pool", base=1e4, quote=1e7)
@@ -346,6 +347,19 @@ def test_a_busy_chain_conserves_everything_and_repeats_itself() -> None:
     assert {"pool", "ranges"} <= set(fills["venue"].tolist())
     assert made.market.domains["chain"].blocks > 60
     assert made.market.domains["chain"].gas_used > 0
+
+
+def test_the_scenario_of_a_whole_chain_runs_and_hiding_helps() -> None:
+    scenario = find_scenario("liquidity")
+    attempts = []
+    for private in (False, True):
+        chosen = resolve(scenario, {"hours": 0.5, "users_private": private, "noise.count": 1})
+        found = simulate(scenario, chosen, seed=2).metrics
+        assert found["ledger_residual_atoms"] == 0
+        assert found["blocks"] == 150
+        assert found["gas_burnt"] > 0
+        attempts.append(found["surrounded"])
+    assert attempts[0] > attempts[1]
 
 
 def busy_world() -> World:
