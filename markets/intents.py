@@ -204,6 +204,16 @@ def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
     return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
 
 
+def deposit_coin(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
+    """Turn a coin into margin at a clearing house: 0 its settlement asset, else as it lists."""
+    return (DEPOSIT, venue, account, coin, atoms, 0, *_REST)
+
+
+def withdraw_coin(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
+    """Take a coin out of the margin at a clearing house; of coin 0, more than one's own borrows."""
+    return (WITHDRAW, venue, account, coin, atoms, 0, *_REST)
+
+
 def swap_coins(
     venue: int,
     account: Column,
