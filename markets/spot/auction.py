@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 
 from markets.kernel import kernel
 from markets.spot.book import NO_PRICE, USED, BookArrays, front
+from markets.spot.desk import batch_at, book_at, terms_at
 from markets.spot.settlement import (
     AT_ANY_PRICE,
     CALL_ONLY,
     CALL_ORDERS,
     FILLED_ROWS,
     ICEBERG,
-    Batch,
-    Terms,
     cross,
     withdraw,
 )
@@ -106,10 +105,10 @@ def interest(book: BookArrays, side: int) -> Interest:
 
 
 @kernel()
-def trade_at(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, price_ticks: int
-) -> bool:
+def trade_at(desk: int, price_ticks: int) -> bool:
     """Trade everything that can trade at the price; False where the buffer of fills is full."""
+    book, batch, terms = book_at(desk), batch_at(desk), terms_at(desk)
+    balances = batch.balances
     while True:
         bid, ask = front(book, 1), front(book, -1)
         if bid < 0 or ask < 0:
@@ -124,10 +123,10 @@ def trade_at(
 
 
 @kernel()
-def drop_call_orders(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch
-) -> None:
+def drop_call_orders(desk: int) -> None:
     """Withdraw what was for this call only; O(slots), so only where there is any."""
+    book, batch, terms = book_at(desk), batch_at(desk), terms_at(desk)
+    balances = batch.balances
     slot = 1
     while batch.tally[CALL_ORDERS] > 0 and slot < book.state[USED]:
         order = book.orders[slot]

@@ -48,7 +48,7 @@ def mark(book: Any, row: int, price_ticks: int) -> None:
         index >>= 6
 
 
-@kernel()
+@kernel(forceinline=True)
 def clear(book: Any, row: int, price_ticks: int) -> None:
     """Note that a price holds none any more."""
     index = price_ticks
@@ -61,7 +61,7 @@ def clear(book: Any, row: int, price_ticks: int) -> None:
         index >>= 6
 
 
-@kernel()
+@kernel(forceinline=True)
 def next_bid_ticks(book: Any, price_ticks: int) -> int:
     """The highest price below `price_ticks` that holds bids, or NO_PRICE."""
     index = price_ticks
@@ -76,7 +76,7 @@ def next_bid_ticks(book: Any, price_ticks: int) -> int:
     return NO_PRICE
 
 
-@kernel()
+@kernel(forceinline=True)
 def next_ask_ticks(book: Any, price_ticks: int) -> int:
     """The lowest price above `price_ticks` that holds asks, or NO_PRICE."""
     index = price_ticks

@@ -178,7 +178,7 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
     return slot + (int(order.generation) << 32)
 
 
-@kernel()
+@kernel(forceinline=True)
 def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
     """The last order of a price is gone."""
     if side > 0:
@@ -191,7 +191,7 @@ def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
             book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
 
 
-@kernel()
+@kernel(forceinline=True)
 def _leave_level(book: BookArrays, slot: int) -> None:
     """Take an order out of the list of its price."""
     orders = book.orders

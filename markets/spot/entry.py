@@ -20,7 +20,11 @@ from markets.kernel import kernel
 from markets.outcomes import Code
 from markets.rounding import PPM, ppm_down, ppm_up
 from markets.spot.book import BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, BookArrays
-from markets.spot.settlement import LAST_TICKS, Batch, Entry, Terms
+from markets.spot.desk import Batch, Terms
+from markets.spot.settlement import (
+    LAST_TICKS,
+    Entry,
+)
 
 _KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | POST_ONLY | MARKET | FILL_OR_KILL
 _MOST_SHARED_LOTS = 2**31

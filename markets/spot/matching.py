@@ -35,6 +35,7 @@ from markets.spot.book import (
     next_ask_ticks,
     next_bid_ticks,
 )
+from markets.spot.desk import Batch, Terms
 from markets.spot.entry import (
     affordable_atoms,
     band_ticks,
@@ -48,12 +49,10 @@ from markets.spot.settlement import (
     NEEDED_TICKS,
     REFILLS,
     STEP,
-    Batch,
     Entry,
     Phase,
     SelfTrade,
     Sweep,
-    Terms,
     fill,
     for_the_call_only,
     hidden_lots,
@@ -255,8 +254,8 @@ def _place_market(
     return _INSUFFICIENT_BALANCE if book.state[COUNT] == resting else _UNFILLED
 
 
-@kernel()
-def place_limit(
+@kernel(forceinline=True)
+def _place_limit(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
 ) -> int:
     """Trade up to the limit, then rest. Form, limits and room are checked before."""
@@ -345,7 +344,7 @@ def has_room(book: BookArrays, batch: Batch, size_lots: int, limit_ticks: int) -
     return False
 
 
-@kernel(forceinline=True)
+@kernel()
 def place(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
 ) -> int:
@@ -365,4 +364,4 @@ def place(
         return _PENDING
     if entry.flags & MARKET:
         return _place_market(book, balances, terms, batch, entry)
-    return place_limit(book, balances, terms, batch, entry)
+    return _place_limit(book, balances, terms, batch, entry)

@@ -19,6 +19,7 @@ from markets.intents import AMEND, CANCEL, CANCEL_ALL, PLACE
 from markets.kernel import kernel
 from markets.outcomes import Code
 from markets.spot.book import COUNT, NO_PRICE, USED, BookArrays, find
+from markets.spot.desk import Batch, Terms, batch_at, book_at, stops_at, terms_at
 from markets.spot.entry import entry_of, is_covered, is_well_formed, refusal
 from markets.spot.lookahead import look_ahead
 from markets.spot.matching import beyond_call, has_room, place
@@ -30,10 +31,8 @@ from markets.spot.settlement import (
     INTERRUPTED,
     NEEDED_TICKS,
     STEP,
-    Batch,
     Entry,
     Phase,
-    Terms,
     held_atoms,
     hidden_lots,
     shrink,
@@ -122,7 +121,7 @@ def _replace(
     return code if code > 0 else _CANCELLED
 
 
-@kernel()
+@kernel(forceinline=True)
 def _cancel(
     book: BookArrays,
     balances: NDArray[np.int64],
@@ -188,19 +187,15 @@ def _one(
 
 @kernel()
 def execute_batch(
-    book: BookArrays,
-    balances: NDArray[np.int64],
-    terms: Terms,
-    batch: Batch,
-    stops: BookArrays,
-    first: int,
+    desk: int, intents: NDArray[np.void], codes: NDArray[np.int64], first: int
 ) -> int:
     """Carry out rows from `first` on; returns the number of rows done.
 
     Fewer than all, or the tally's NEEDED_TICKS not NO_PRICE: more room is needed, in the buffer of
     fills or in a book for that price; or trading has stopped itself, which the tally says.
     """
-    intents, codes = batch.intents, batch.codes
+    book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
+    balances = batch.balances
     batch.tally[NEEDED_TICKS] = NO_PRICE
     for row in range(first, intents.size):
         if stops.state[COUNT] > 0 and not let_in(book, balances, terms, batch, stops):
@@ -218,15 +213,10 @@ def execute_batch(
 
 
 @kernel()
-def expire(
-    book: BookArrays,
-    balances: NDArray[np.int64],
-    terms: Terms,
-    batch: Batch,
-    stops: BookArrays,
-    step: int,
-) -> None:
+def expire(desk: int, step: int) -> None:
     """Cancel all that was good till a step before this one; O(slots), so only when one is due."""
+    book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
+    balances = batch.balances
     soonest = NEVER
     for slot in range(1, book.state[USED]):
         order = book.orders[slot]

@@ -13,7 +13,7 @@ orders, trading at the index, odd lots.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,13 @@ from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant
-from markets.intents import INTENT
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
 from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
 from markets.spot.audit import faults
 from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, Book
 from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
+from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
 from markets.spot.messages import NEVER, execute_batch, expire
 from markets.spot.phases import PhaseClock, PhaseParams
@@ -47,10 +47,8 @@ from markets.spot.settlement import (
     TALLY_SIZE,
     TRADES,
     VOLUME_LOTS,
-    Batch,
     Phase,
     SelfTrade,
-    Terms,
 )
 from markets.spot.stops import STOP_BIT
 from markets.venue import Escrow, Moment, Venue
@@ -62,8 +60,6 @@ __all__ = ["BookView", "Levels", "OpenOrders", "OrderBook"]
 
 _DEPTH = 0.01
 """Depth is recorded within this fraction of the mid."""
-
-_NO_INTENTS, _NO_CODES = np.zeros(0, INTENT), np.zeros(0, np.int64)
 
 
 class OrderBook(Venue):
@@ -113,7 +109,7 @@ class OrderBook(Venue):
         self.batches = 0
         self.phase = self.usual_phase
         self.last_call = NO_CALL
-        self._clock = PhaseClock(self.params)
+        self._clock, self._desk = PhaseClock(self.params), Desk()
         self._queued: list[NDArray[np.void]] = []
         self._fill_buffer: Fills = np.empty(4096, FILL)
         self._tally = np.zeros(TALLY_SIZE, np.int64)
@@ -139,31 +135,34 @@ class OrderBook(Venue):
         self._opening_ticks = (
             self.instrument.to_ticks(params.opening) if params.opening else NO_PRICE
         )
-        self._terms = Terms(
-            base_column=market.ledger.column[self.instrument.base.name],
-            quote_column=market.ledger.column[self.instrument.quote.name],
-            escrow_row=escrow,
-            fee_row=fees,
-            lot_atoms=self.instrument.lot_atoms,
-            notional_atoms=self.instrument.notional_atoms,
-            maker_fee_ppm=params.maker_fee_ppm,
-            taker_fee_ppm=params.taker_fee_ppm,
-            self_trade=int(SelfTrade[params.self_trade.upper()]),
-            tiered=bool(params.tiers),
-            pro_rata=params.priority == "pro_rata",
-            limited=any(limits),
-            phase=int(self.phase),
-            minimum_lots=minimum_lots,
-            most_orders=params.maximum_open_orders,
-            band_ppm=round(params.price_band * PPM),
-            band_around_mid=params.band_around == "mid",
-            iceberg_parts=params.iceberg_parts,
-            opening_ticks=self._opening_ticks,
-            guard_low_ticks=0,
-            guard_high_ticks=MAX_PRICE_TICKS,
-            call_low_ticks=NO_PRICE,
-            call_high_ticks=NO_PRICE,
-        )
+        terms = {
+            "base_column": market.ledger.column[self.instrument.base.name],
+            "quote_column": market.ledger.column[self.instrument.quote.name],
+            "escrow_row": escrow,
+            "fee_row": fees,
+            "lot_atoms": self.instrument.lot_atoms,
+            "notional_atoms": self.instrument.notional_atoms,
+            "maker_fee_ppm": params.maker_fee_ppm,
+            "taker_fee_ppm": params.taker_fee_ppm,
+            "self_trade": int(SelfTrade[params.self_trade.upper()]),
+            "tiered": bool(params.tiers),
+            "pro_rata": params.priority == "pro_rata",
+            "limited": any(limits),
+            "phase": int(self.phase),
+            "minimum_lots": minimum_lots,
+            "most_orders": params.maximum_open_orders,
+            "band_ppm": round(params.price_band * PPM),
+            "band_around_mid": params.band_around == "mid",
+            "iceberg_parts": params.iceberg_parts,
+            "opening_ticks": self._opening_ticks,
+            "guard_low_ticks": 0,
+            "guard_high_ticks": MAX_PRICE_TICKS,
+            "call_low_ticks": NO_PRICE,
+            "call_high_ticks": NO_PRICE,
+        }
+        self._terms = self._desk.terms
+        for name, value in terms.items():
+            self._terms[name] = value
         self._enter(self.phase)
 
     def begin(self) -> None:
@@ -184,7 +183,7 @@ class OrderBook(Venue):
         tally[STEP] = moment.step
         if tally[EXPIRING] and tally[FIRST_EXPIRY] < moment.step:
             self.batches += 1
-            expire(*self._desk(_NO_INTENTS, _NO_CODES), moment.step)
+            expire(self._lay(), moment.step)
         self._count_volume()
         self.fee_tiers.advance(moment.seconds)
         phase = self._clock.phase(moment)
@@ -193,9 +192,7 @@ class OrderBook(Venue):
             self._change(phase, moment)
         if self.params.interruption_move:
             low_ticks, high_ticks = self._clock.guards(moment, int(tally[LAST_TICKS]))
-            self._terms = self._terms._replace(
-                guard_low_ticks=low_ticks, guard_high_ticks=high_ticks
-            )
+            self._terms.guard_low_ticks, self._terms.guard_high_ticks = low_ticks, high_ticks
 
     def _count_volume(self) -> None:
         for fills in self._uncounted:
@@ -217,9 +214,8 @@ class OrderBook(Venue):
         last_ticks = int(self._tally[LAST_TICKS])
         reference_ticks = last_ticks if last_ticks >= 0 else self._opening_ticks
         low_ticks, high_ticks = self._clock.call_edges(reference_ticks)
-        self._terms = self._terms._replace(
-            phase=int(phase), call_low_ticks=low_ticks, call_high_ticks=high_ticks
-        )
+        self._terms.phase = int(phase)
+        self._terms.call_low_ticks, self._terms.call_high_ticks = low_ticks, high_ticks
 
     def halt(self) -> None:
         """Stop trading from the next step on, until `resume`; cancels go on."""
@@ -240,10 +236,10 @@ class OrderBook(Venue):
                 reference_ticks = int(tally[LAST_TICKS])
             bids, asks = interest(book.arrays, 1), interest(book.arrays, -1)
             self.last_call = clear(bids, asks, reference_ticks)
-            while not trade_at(*self._desk(_NO_INTENTS, _NO_CODES)[:4], self.last_call.price_ticks):
+            while not trade_at(self._lay(), self.last_call.price_ticks):
                 self._collect()
             self._collect()
-        drop_call_orders(*self._desk(_NO_INTENTS, _NO_CODES)[:4])
+        drop_call_orders(self._lay())
         self._enter(self.phase)
 
     # ------------------------------------------------------------ the beats of a step
@@ -273,7 +269,7 @@ class OrderBook(Venue):
         tally, done = self._tally, 0
         tally[STEP] = moment.step
         while True:
-            done = execute_batch(*self._desk(intents, codes), done)
+            done = execute_batch(self._lay(), intents, codes, done)
             self._collect()
             if tally[INTERRUPTED]:
                 self._interrupt(moment)
@@ -282,10 +278,10 @@ class OrderBook(Venue):
             else:
                 self._make_room(len(intents) - done)
 
-    def _desk(self, intents: NDArray[np.void], codes: NDArray[np.int64]) -> tuple[Any, ...]:
-        """What the kernels take."""
-        batch = Batch(intents, codes, self._fill_buffer, self._tally, self.fee_tiers.rates)
-        return self.book.arrays, self._balances, self._terms, batch, self.stops.arrays
+    def _lay(self) -> int:
+        """The address of the desk, with everything on it as it now is."""
+        batch = (self._fill_buffer, self._tally, self.fee_tiers.rates, self._balances)
+        return self._desk.lay(self.book.arrays, self.stops.arrays, *batch)
 
     def _receive_nothing(self, intents: NDArray[np.void]) -> NDArray[np.int64]:
         """During an outage messages are refused, or wait for its end."""

@@ -29,6 +29,7 @@ from markets.spot.book import (
     requeue,
     unlink,
 )
+from markets.spot.desk import Batch, Terms
 
 (
     FILLED_ROWS,
@@ -77,51 +78,6 @@ class Phase(IntEnum):
     CALL = 1
     HALTED = 2
     OUTAGE = 3
-
-
-class Terms(NamedTuple):
-    """Columns and rows of the ledger that the venue uses, its grid, rates, rules and limits.
-
-    Limits: 0 where there is none. Guards: trading stops itself before a price beyond them. Call
-    prices: where market orders stand in a call, -1 without a reference price.
-    """
-
-    base_column: int
-    quote_column: int
-    escrow_row: int
-    fee_row: int
-    lot_atoms: int
-    notional_atoms: int
-    maker_fee_ppm: int
-    taker_fee_ppm: int
-    self_trade: int
-    tiered: bool
-    pro_rata: bool
-    limited: bool
-    phase: int
-    minimum_lots: int
-    most_orders: int
-    band_ppm: int
-    band_around_mid: bool
-    iceberg_parts: int
-    opening_ticks: int
-    guard_low_ticks: int
-    guard_high_ticks: int
-    call_low_ticks: int
-    call_high_ticks: int
-
-
-class Batch(NamedTuple):
-    """What comes in and goes out: INTENT rows, a code each, a buffer of FILL rows, the tally.
-
-    `rates` has maker and taker rate of each account, where they differ.
-    """
-
-    intents: NDArray[np.void]
-    codes: NDArray[np.int64]
-    fills: NDArray[np.void]
-    tally: NDArray[np.int64]
-    rates: NDArray[np.int64]
 
 
 class Entry(NamedTuple):

@@ -32,6 +32,7 @@ from markets.spot.book import (
     insert,
     unlink,
 )
+from markets.spot.desk import Batch, Terms
 from markets.spot.entry import is_well_formed
 from markets.spot.matching import has_room, place
 from markets.spot.settlement import (
@@ -41,10 +42,8 @@ from markets.spot.settlement import (
     LAST_TICKS,
     NEEDED_TICKS,
     STEP,
-    Batch,
     Entry,
     Phase,
-    Terms,
 )
 
 STOP_BIT = 2**31
