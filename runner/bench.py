@@ -1,8 +1,9 @@
 """`fathom bench`: how fast we are, beside others where they are installed.
 
-A module of `experiments/benchmarks/` has `measure(scale)` that returns figures (name, value, unit,
-target, note); one that knows peers takes `peers` as well. A target is a figure to reach, not a
-verdict: speed depends on the machine, so a slow one does not fail.
+A module of `experiments/benchmarks/`, and `runner/benchmark.py` under the name `runner`, has
+`measure(scale)` that returns figures (name, value, unit, target, note); one that knows peers takes
+`peers` as well. A target is a figure to reach, not a verdict: speed depends on the machine, so a
+slow one does not fail.
 """
 
 import dataclasses
@@ -17,13 +18,15 @@ from runner.console import answer, console, figure_text, say
 
 PACKAGE = "experiments.benchmarks"
 NO_BENCHMARKS = ("figure",)
+ELSEWHERE = {"runner": "runner.benchmark"}
+"""The runner's own, which the packages below it may not know."""
 
 
 def benchmark_names() -> list[str]:
     """The modules that measure something."""
     package = importlib.import_module(PACKAGE)
     found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return sorted(name for name in found if name not in NO_BENCHMARKS)
+    return sorted([*ELSEWHERE, *(name for name in found if name not in NO_BENCHMARKS)])
 
 
 def bench_all(names: Sequence[str], peers: bool, as_json: bool) -> int:
@@ -42,7 +45,7 @@ def bench_all(names: Sequence[str], peers: bool, as_json: bool) -> int:
 
 def _measure(name: str, peers: bool) -> list[dict[str, Any]]:
     say(f"measuring {name}")
-    measure = importlib.import_module(f"{PACKAGE}.{name}").measure
+    measure = importlib.import_module(ELSEWHERE.get(name, f"{PACKAGE}.{name}")).measure
     knows_peers = "peers" in inspect.signature(measure).parameters
     if peers and not knows_peers:
         say(f"{name} knows no peers")

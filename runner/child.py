@@ -1,10 +1,11 @@
-"""Runs in a forked child of this process: no start-up, and a run that dies takes nobody with it.
+"""Runs in forked children of this process: no start-up, and a run that dies takes nobody with it.
 
-The child does the runs in order and hands each `Done` back through a pipe; the parent commits it
-while the child does the next. If the child dies (a crash of compiled code, out of memory, a hang
-that only the watchdog could end), the run in hand is tried once more in a new child, and then it is
-a failed row. The child writes no files and starts no threads, and it is forked before Ray starts;
-where a fork is not safe (not Linux) runs are done in this process.
+The children take the runs one by one from a common pipe and hand each `Done` back through a pipe of
+their own; the parent commits it while they go on. If a child dies (a crash of compiled code, out of
+memory, a hang that only the watchdog could end), the run it had in hand is tried once more, and
+then it is a failed row. Children write no files and start no threads. They are forked before Ray
+starts; while it does they go on, and one that dies then is not replaced: Ray does its run again.
+Where a fork is not safe (not Linux) runs are done in this process.
 """
 
 import dataclasses
@@ -13,8 +14,9 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
 from typing import Self
 
 from markets.errors import ConfigError, FathomError
@@ -24,6 +26,8 @@ from runner.spec import RunSpec
 ATTEMPTS = 2
 PIPE_BYTES = 1 << 20
 SET_PIPE_SIZE = 1031
+INDEX_BYTES = 4
+WAIT_SECONDS = 0.1
 
 
 class WorkerDied(FathomError):
@@ -35,95 +39,150 @@ def possible() -> bool:
     return sys.platform == "linux"
 
 
+@dataclasses.dataclass
 class Child:
-    """An iterator of finished runs, in order. Close it to end the child."""
+    """A process, the pipe from it, and the index of the run that it has in hand."""
 
-    def __init__(self, specs: Sequence[RunSpec], limit_seconds: float | None = None) -> None:
+    process: int
+    pipe: Connection
+    index: int | None = None
+
+
+class Children:
+    """An iterator of finished runs, as they end; with one child, in order."""
+
+    def __init__(
+        self, specs: Sequence[RunSpec], limit_seconds: float | None = None, count: int = 1
+    ) -> None:
         self._specs, self._limit = list(specs), limit_seconds
-        self._at = self._deaths = 0
-        self._process = 0
-        self._pipe: Connection | None = None
+        self._left = len(self._specs)
+        self._todo = deque(range(self._left))
+        self._deaths: dict[int, int] = {}
+        self._children: dict[Connection, Child] = {}
+        self._stopped = self._shrinks = False
+        self.done: set[str] = set()
+        self._out, self._in = os.pipe()
+        _widen(self._in)
+        os.set_blocking(self._in, False)
+        self.grow(count)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Done:
-        while self._at < len(self._specs):
-            if self._pipe is None:
-                self._fork()
-            done = self._receive()
-            if done is not None:
-                self._at, self._deaths = self._at + 1, 0
-                return done
+        while self._left and self._children and not self._stopped:
+            self._feed()
+            for pipe in wait(list(self._children), WAIT_SECONDS):
+                assert isinstance(pipe, Connection)
+                done = self._receive(self._children[pipe])
+                if done is not None:
+                    self._left -= 1
+                    self.done.add(done.spec.run_id)
+                    return done
         self.close()
         raise StopIteration
 
-    def finished(self) -> Iterator[Done]:
-        """What has ended by now, without waiting."""
-        while self._pipe is not None and self._at < len(self._specs) and self._pipe.poll():
-            yield next(self)
+    def grow(self, count: int) -> None:
+        """Have as many children, but not more than there are runs."""
+        while len(self._children) < min(count, self._left):
+            self._fork()
+
+    def shrink(self) -> None:
+        """From now on no child that dies is replaced: other threads make a fork unsafe."""
+        self._shrinks = True
+
+    def stop(self) -> None:
+        """End the iteration soon; may be called from another thread."""
+        self._stopped = True
 
     def close(self) -> None:
-        """End the child; the run that it has in hand is lost."""
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-            os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+        """End the children; what they have in hand is lost."""
+        for child in self._children.values():
+            child.pipe.close()
+            os.kill(child.process, signal.SIGKILL)
+            os.waitpid(child.process, 0)
+        self._children = {}
+        if self._in >= 0:
+            os.close(self._in)
+            os.close(self._out)
+            self._in = self._out = -1
 
-    def _receive(self) -> Done | None:
-        """The run in hand; None if the child died and the run is to be tried again."""
-        assert self._pipe is not None
+    def _feed(self) -> None:
+        """Put indices where the children find them, as many as fit."""
+        while self._todo:
+            try:
+                os.write(self._in, self._todo[0].to_bytes(INDEX_BYTES, "little"))
+            except BlockingIOError:
+                return
+            self._todo.popleft()
+
+    def _receive(self, child: Child) -> Done | None:
+        """What a child says: the run that it starts (then None), or the run that it has done."""
         try:
-            done: Done = self._pipe.recv()
-            return done
+            said = child.pipe.recv()
         except (EOFError, OSError):
-            self._pipe.close()
-            self._pipe = None
-        _, status = os.waitpid(self._process, 0)
-        self._deaths += 1
-        return self._given_up(status) if self._deaths == ATTEMPTS else None
+            return self._died(child)
+        if isinstance(said, Done):
+            child.index = None
+            return said
+        child.index = said
+        return None
 
-    def _given_up(self, status: int) -> Done:
+    def _died(self, child: Child) -> Done | None:
+        child.pipe.close()
+        del self._children[child.pipe]
+        _, status = os.waitpid(child.process, 0)
+        if self._shrinks:
+            return None
+        self._fork()
+        if child.index is None:
+            return None
+        deaths = self._deaths[child.index] = self._deaths.get(child.index, 0) + 1
+        if deaths < ATTEMPTS:
+            self._todo.appendleft(child.index)
+            return None
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-        return failed(self._specs[self._at], WorkerDied(how))
+        return failed(self._specs[child.index], WorkerDied(how))
 
     def _fork(self) -> None:
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        _widen(theirs)
+        _widen(theirs.fileno())
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._process = os.fork()
-        if self._process == 0:
-            ours.close()
-            _work(self._specs[self._at :], self._limit, theirs)
+            process = os.fork()
+        if process == 0:
+            self._live(theirs)
         theirs.close()
-        self._pipe = ours
+        self._children[ours] = Child(process, ours)
+
+    def _live(self, pipe: Connection) -> None:
+        """The child's life; never returns. Ctrl-C is the parent's to handle."""
+        code = 1
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.close(self._in)
+            while index := os.read(self._out, INDEX_BYTES):
+                at = int.from_bytes(index, "little")
+                pipe.send(at)
+                done = perform(self._specs[at], limit_seconds=self._limit, deadly=True)
+                cause = done.cause if isinstance(done.cause, ConfigError) else None
+                pipe.send(dataclasses.replace(done, cause=cause))
+            code = 0
+        except OSError:
+            code = 1
+        finally:
+            os._exit(code)
 
 
-def _widen(pipe: Connection) -> None:
-    """So that the child need not wait while the parent is busy."""
+def _widen(pipe: int) -> None:
+    """So that nobody waits while the other is busy."""
     import fcntl
 
     try:
-        fcntl.fcntl(pipe.fileno(), SET_PIPE_SIZE, PIPE_BYTES)
+        fcntl.fcntl(pipe, SET_PIPE_SIZE, PIPE_BYTES)
     except OSError:
         return
-
-
-def _work(specs: Sequence[RunSpec], limit_seconds: float | None, pipe: Connection) -> None:
-    """The child's life; never returns. Ctrl-C is the parent's to handle."""
-    code = 1
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for spec in specs:
-            done = perform(spec, limit_seconds=limit_seconds, deadly=True)
-            cause = done.cause if isinstance(done.cause, ConfigError) else None
-            pipe.send(dataclasses.replace(done, cause=cause))
-        code = 0
-    finally:
-        os._exit(code)

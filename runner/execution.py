@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from experiments.simulate import resolve, simulate
 from experiments.tables import SCHEMA_VERSION, TABLES, Columns
 from markets.errors import FathomError
@@ -142,21 +140,13 @@ def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
 def write(done: Sequence[Done], target: Target) -> str:
     """Commit finished runs as one part; returns its name."""
     origin = _origin([each.spec for each in done])
-    tables = {name: schemas.stamped(_joined(name, done), name, origin) for name in TABLES}
+    tables = {}
+    for name in TABLES:
+        held = [(each.spec.run_id, each.tables[name]) for each in done if name in each.tables]
+        tables[name] = schemas.stamped(schemas.to_arrow(name, held), name, origin)
     runs = schemas.runs_table([_row(each, target) for each in done], target.parameters)
     tables[store.RUNS] = schemas.stamped(runs, store.RUNS, origin)
     return store.commit(target.out, tables, target.token)
-
-
-def _joined(name: str, done: Sequence[Done]) -> pa.Table:
-    pieces = [
-        schemas.to_arrow(name, each.spec.run_id, each.tables[name])
-        for each in done
-        if name in each.tables
-    ]
-    if not pieces:
-        return schemas.table_schema(name).empty_table()
-    return pa.concat_tables(pieces).unify_dictionaries().combine_chunks()
 
 
 def _origin(specs: Sequence[RunSpec]) -> dict[str, Any]:

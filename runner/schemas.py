@@ -8,6 +8,7 @@ summary metric. Volatile columns (`wall_seconds`, `started_at`, `generation`) ex
 the other tables hold the same bytes whenever a run is repeated.
 """
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,18 +73,37 @@ def stamped(table: pa.Table, name: str, origin: Mapping[str, Any]) -> pa.Table:
     return table.replace_schema_metadata({"fathom": json.dumps(document, sort_keys=True)})
 
 
-def to_arrow(name: str, run_id: str, columns: Columns) -> pa.Table:
-    """The columns of one run as an Arrow table; a column that is not given is null."""
+def to_arrow(name: str, runs: Sequence[tuple[str, Columns]]) -> pa.Table:
+    """The columns of some runs, by their ids, as one Arrow table; one that is not given is null.
+
+    Columns are joined before they are converted: a conversion costs more than a run's rows.
+    """
     schema = table_schema(name)
-    unknown = set(columns) - set(schema.names)
-    if unknown:
-        raise ValueError(f"table {name} declares no column {', '.join(sorted(unknown))}")
-    rows = max((len(values) for values in columns.values()), default=0)
-    arrays = [_repeated(run_id, rows)]
+    for _, columns in runs:
+        unknown = set(columns) - set(schema.names)
+        if unknown:
+            raise ValueError(f"table {name} declares no column {', '.join(sorted(unknown))}")
+    rows = [max((len(values) for values in columns.values()), default=0) for _, columns in runs]
+    arrays = [_repeated([run_id for run_id, _ in runs], rows)]
     for declared in list(schema)[1:]:
-        values = columns.get(declared.name)
-        arrays.append(pa.nulls(rows, declared.type) if values is None else _array(values, declared))
+        values = [columns.get(declared.name) for _, columns in runs]
+        arrays.append(_column(values, rows, declared))
     return pa.table(arrays, schema=schema)
+
+
+def _column(values: Sequence[Any], rows: Sequence[int], declared: pa.Field) -> pa.Array:
+    """One column of all runs."""
+    if all(each is None for each in values):
+        return pa.nulls(sum(rows), declared.type)
+    if all(isinstance(each, np.ndarray) for each in values):
+        return _array(np.concatenate(values), declared)
+    if all(isinstance(each, list) for each in values):
+        return _array(list(itertools.chain.from_iterable(values)), declared)
+    pieces = [
+        pa.nulls(count, declared.type) if each is None else _array(each, declared)
+        for each, count in zip(values, rows, strict=True)
+    ]
+    return pa.chunked_array(pieces, declared.type).unify_dictionaries().combine_chunks()
 
 
 def united(tables: Sequence[pa.Table]) -> pa.Table:
@@ -114,9 +134,9 @@ def _as_text(table: pa.Table, names: set[str]) -> pa.Table:
     return table
 
 
-def _repeated(text: str, rows: int) -> pa.Array:
-    indices = pa.array(np.zeros(rows, dtype=np.int32))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([text], pa.string()))
+def _repeated(texts: Sequence[str], rows: Sequence[int]) -> pa.Array:
+    indices = pa.array(np.repeat(np.arange(len(texts), dtype=np.int32), rows))
+    return pa.DictionaryArray.from_arrays(indices, pa.array(texts, pa.string()))
 
 
 def _array(values: Any, declared: pa.Field) -> pa.Array:

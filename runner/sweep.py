@@ -5,22 +5,25 @@
 
 The first run is done in a forked child: it fills Numba's cache, which the workers then share, says
 how long a run takes, and may die without taking the sweep along. Starting Ray costs seconds, so a
-sweep with less work left than that saves stays with the child; otherwise the child goes on while
-Ray starts. With `--workers 0` every run is done in this very process. Nothing but the Parquet parts
-is state: stopping at any moment, by Ctrl-C, SIGTERM or SIGKILL, loses the chunks in hand and no
-more. A copy of the sweep file lies beside them for `fathom analyse`.
+sweep with less work left than that saves stays with children of this process, one a core; a longer
+one goes to Ray, and the children go on while Ray starts. With `--workers 0` every run is done in
+this very process. Nothing but the Parquet parts is state: stopping at any moment, by Ctrl-C,
+SIGTERM or SIGKILL, loses the chunks in hand and no more. A copy of the sweep file lies beside them
+for `fathom analyse`.
 """
 
 import os
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from markets.errors import ConfigError
 from runner import store
-from runner.child import Child, WorkerDied, possible
+from runner.child import Children, WorkerDied, possible
 from runner.cluster import START_SECONDS, break_even_seconds, require_reachable, session
 from runner.compaction import compact, remove_replaced
 from runner.console import say
@@ -112,7 +115,7 @@ def _timed(spec: RunSpec, plan: Plan, options: Options) -> Done:
         done = next(runs)
         return next(runs) if done.ok and done.wall_seconds < AGAIN_SECONDS else done
     finally:
-        if isinstance(runs, Child):
+        if isinstance(runs, Children):
             runs.close()
 
 
@@ -169,21 +172,26 @@ def _work(
     runs = _alone(todo, target.limit_seconds, options)
     try:
         seconds, count = _first(runs, len(todo), target, options, progress)
-        if count < len(todo) and _goes_to_ray(seconds, len(todo) - count, options, progress):
-            _fan_out(todo[count:], runs, seconds, (target, options, progress))
+        if count == len(todo):
             return
-        work_here(runs, target, progress)
+        to_ray = _goes_to_ray(seconds, len(todo) - count, options, progress)
+        if isinstance(runs, Children):
+            runs.grow(_workers(options))
+        if to_ray:
+            _fan_out(todo[count:], runs, seconds, (target, options, progress))
+        else:
+            work_here(runs, target, progress)
     finally:
-        if isinstance(runs, Child):
+        if isinstance(runs, Children):
             runs.close()
 
 
 def _alone(
     specs: Sequence[RunSpec], limit_seconds: float | None, options: Options
 ) -> Iterator[Done]:
-    """The runs one after the other: in a child, or in this process if that is asked for."""
+    """The runs in a child at first, or in this process if that is asked for."""
     if options.workers != 0 and possible():
-        return Child(specs, limit_seconds)
+        return Children(specs, limit_seconds)
     return (perform(spec, limit_seconds=limit_seconds) for spec in specs)
 
 
@@ -219,8 +227,8 @@ def _goes_to_ray(seconds: float, left: int, options: Options, progress: SweepPro
     if options.forced or estimate >= least:
         progress.say(f"about {estimate:.0f} s of work left: {options.where(workers)}")
         return True
-    where = f"Ray pays from {least:.0f} s on"
-    progress.say(f"about {estimate:.1f} s of work left: in a child of this process, {where}")
+    where = f"{workers} children of this process" if possible() else "this process"
+    progress.say(f"about {estimate:.1f} s of work left: in {where}, Ray pays from {least:.0f} s on")
     return False
 
 
@@ -230,14 +238,49 @@ def _fan_out(
     seconds: float,
     how: tuple[Target, Options, SweepProgress],
 ) -> None:
-    """On Ray, less what the child has done while Ray started."""
+    """On Ray, less what the children do while Ray starts."""
     target, options, progress = how
-    with session(_workers(options), options.address) as crew:
-        if isinstance(runs, Child):
-            meanwhile = work_here(runs.finished(), target, progress)
-            runs.close()
-            todo = todo[meanwhile:]
-        Dispatcher(crew, todo, target, seconds, progress).work()
+    if not isinstance(runs, Children):
+        with session(_workers(options), options.address) as crew:
+            Dispatcher(crew, todo, target, seconds, progress).work()
+        return
+    with (
+        _meanwhile(runs, target, progress) as stop,
+        session(_workers(options), options.address) as crew,
+    ):
+        stop()
+        left = [spec for spec in todo if spec.run_id not in runs.done]
+        Dispatcher(crew, left, target, seconds, progress).work()
+
+
+@contextmanager
+def _meanwhile(
+    runs: Children, target: Target, progress: SweepProgress
+) -> Iterator[Callable[[], None]]:
+    """The children go on, committed by a thread, until the function that this gives is called."""
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            work_here(runs, target, progress)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+
+    def stop() -> None:
+        runs.stop()
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    runs.shrink()
+    thread.start()
+    try:
+        yield stop
+    finally:
+        runs.stop()
+        thread.join()
 
 
 def _workers(options: Options) -> int:

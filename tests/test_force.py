@@ -86,8 +86,11 @@ def test_a_run_that_dies_takes_neither_sweep_nor_neighbours_along():
     assert set(runs.loc[True, "error"]) == {"WorkerDied: killed by SIGKILL"}
 
 
-def test_a_child_hands_back_what_this_process_would_do():
-    for ours, theirs in zip(map(perform, specs(1, 2, 3)), child.Child(specs(1, 2, 3)), strict=True):
+@pytest.mark.parametrize("count", [1, 3])
+def test_children_hand_back_what_this_process_would_do(count):
+    given = specs(1, 2, 3, 4, 5)
+    found = sorted(child.Children(given, None, count), key=lambda done: done.spec.seed)
+    for ours, theirs in zip(map(perform, given), found, strict=True):
         assert theirs.spec == ours.spec
         assert theirs.metrics == ours.metrics
         for name, columns in ours.tables.items():
@@ -95,14 +98,24 @@ def test_a_child_hands_back_what_this_process_would_do():
                 assert list(map(str, theirs.tables[name][column])) == list(map(str, values))
 
 
-def test_a_closed_child_is_gone():
-    process = child.Child(specs(*range(50)))
+def test_closed_children_are_gone():
+    process = child.Children(specs(*range(50)), None, 2)
     next(process)
-    pid = process._process
+    pids = [each.process for each in process._children.values()]
     process.close()
     process.close()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_while_ray_starts_a_dead_child_is_not_replaced():
+    deadly = plan_run(Request(TINY, {"buyer.kill": True}, 12), 1)
+    process = child.Children([deadly, *specs(2, 3)], None, 1)
+    process.shrink()
+    assert list(process) == []
+    assert process.done == set()
 
 
 @pytest.mark.parametrize("workers", ["0", None], ids=["this process", "child"])

@@ -48,11 +48,14 @@ def test_every_column_says_its_unit_and_meaning():
 
 def test_undeclared_columns_are_a_bug_and_missing_ones_are_null():
     with pytest.raises(ValueError, match="steps declares no column depth"):
-        schemas.to_arrow("steps", "run", {"depth": [1.0]})
-    table = schemas.to_arrow("events", "run", {"step": np.arange(3), "event": ["a", "b", "a"]})
-    assert table["source"].null_count == 3
-    assert table["event"].to_pylist() == ["a", "b", "a"]
-    assert set(table["run_id"].to_pylist()) == {"run"}
+        schemas.to_arrow("steps", [("run", {"depth": [1.0]})])
+    one = {"step": np.arange(3), "event": ["a", "b", "a"]}
+    other = {"step": np.arange(2), "event": ["b", "c"], "value": np.array([0.5, np.nan])}
+    table = schemas.to_arrow("events", [("one", one), ("other", other), ("none", {})])
+    assert table["source"].null_count == 5
+    assert table["event"].to_pylist() == ["a", "b", "a", "b", "c"]
+    assert table["run_id"].to_pylist() == ["one"] * 3 + ["other"] * 2
+    assert table["value"].to_pylist() == [None, None, None, 0.5, None]
 
 
 def test_the_same_command_writes_the_same_bytes(tmp_path):
