@@ -83,7 +83,7 @@ def test_a_withdrawal_counts_only_within_its_distances() -> None:
 
 
 def test_a_withdrawal_of_an_account_without_orders_does_nothing() -> None:
-    _, feed = performed(QUOTES, [withdrawal(0, 7, 1, ANYWHERE), withdrawal(0, 99, 1, ANYWHERE)])
+    _, feed = performed(QUOTES, [withdrawal(0, 7, 1, ANYWHERE), withdrawal(0, 8, 1, ANYWHERE)])
     assert [row[:2] for row in feed] == [(100, 104), (100, 104)]
 
 

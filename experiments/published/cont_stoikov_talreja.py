@@ -31,8 +31,8 @@ CITATION = (
     "Cont, R., Stoikov, S. and Talreja, R. (2010), A stochastic model for order book dynamics, "
     "Operations Research 58(3), 549-563, Tables 3-5 and Section 5"
 )
-DEFAULT_RUNS = 30_000
-RUNS_A_DAY = 25
+DEFAULT_RUNS = 40_000
+RUNS_A_DAY = 30
 
 LIMIT_RATES = (1.85, 1.51, 1.09, 0.88, 0.77)
 CANCEL_RATES = (0.71, 0.81, 0.68, 0.56, 0.47, 0.47)

@@ -26,10 +26,9 @@ from markets.intents import CANCEL_ALL, FIELDS, PLACE, Column, Intent
 from markets.kernel import kernel
 from markets.outcomes import FILL, Code, Fills
 from markets.spot.book import BEST_ASK, BEST_BID, BookArrays, level_lots
-from markets.spot.desk import batch_at, book_at
 from markets.spot.messages import execute_batch
 from markets.spot.order_book import BookView, OrderBook
-from markets.spot.settlement import TRADES
+from markets.spot.settlement import TRADES, Batch, Terms
 from markets.venue import Moment
 
 ALWAYS, PEGGED, WITHIN, UNLESS_TRADED = range(4)
@@ -63,14 +62,23 @@ def in_time(
 ) -> tuple[NDArray[np.float64], list[Intent]]:
     """Merge columns of intents, each with its times, into one tape; returns its times as well."""
     moments = np.concatenate(times)
-    order = np.argsort(moments, kind="stable")
-    rows = np.empty((len(FIELDS), len(moments)), np.int64)
+    order = _ranks(moments)
+    rows = np.empty((len(moments), len(FIELDS)), np.int64)
     first = 0
     for intent, own in zip(intents, times, strict=True):
         for field, column in enumerate(intent):
-            rows[field, first : first + len(own)] = column
+            rows[first : first + len(own), field] = column
         first += len(own)
-    return moments[order], [tuple(rows[:, order])]
+    return moments[order], [tuple(rows.take(order, axis=0).T)]
+
+
+def _ranks(moments: NDArray[np.float64]) -> NDArray[np.int64]:
+    """What sorts them, equal ones in the order given; the faster sort does where none are equal."""
+    order = np.argsort(moments)
+    ordered = moments[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.argsort(moments, kind="stable")
+    return order
 
 
 class AsSent(Domain):
@@ -120,28 +128,35 @@ def _report(book: BookArrays, trades: int, top: Any) -> None:
 
 
 class Tape(NamedTuple):
-    """Rows by the names of INTENT and of TAPE_INTENT, codes, feed, trades before the step."""
+    """Rows of the batch by the names of TAPE_INTENT, feed, stops, trades before the step."""
 
-    intents: NDArray[np.void]
-    codes: NDArray[np.int64]
     messages: NDArray[np.void]
     feed: NDArray[np.void]
+    stops: BookArrays
     trades_before: int
 
 
 @kernel()
-def execute_tape(desk: int, tape: Tape, first: int) -> int:
+def execute_tape(
+    book: BookArrays,
+    balances: NDArray[np.int64],
+    terms: Terms,
+    batch: Batch,
+    tape: Tape,
+    first: int,
+) -> int:
     """Carry out rows from `first` on; returns the number done, fewer where room is needed."""
-    book, tally = book_at(desk), batch_at(desk).tally
-    for row in range(first, tape.intents.size):
-        if _resolve(book, tape.messages[row], tally[TRADES] > tape.trades_before):
-            rows, codes = tape.intents[row : row + 1], tape.codes[row : row + 1]
-            if execute_batch(desk, rows, codes, 0) == 0:
+    for row in range(first, batch.intents.size):
+        trades = batch.tally[TRADES] - tape.trades_before
+        if _resolve(book, tape.messages[row], trades > 0):
+            rows, codes = batch.intents[row : row + 1], batch.codes[row : row + 1]
+            one = Batch(rows, codes, batch.fills, batch.tally, batch.rates)
+            if execute_batch(book, balances, terms, one, tape.stops, 0) == 0:
                 return row
         else:
-            tape.codes[row] = _VOID
-        _report(book, tally[TRADES] - tape.trades_before, tape.feed[row])
-    return tape.intents.size
+            batch.codes[row] = _VOID
+        _report(book, batch.tally[TRADES] - tape.trades_before, tape.feed[row])
+    return batch.intents.size
 
 
 @dataclass(frozen=True)
@@ -171,10 +186,11 @@ class TapeBook(OrderBook):
         codes = np.empty(len(intents), np.int64)
         self.feed = np.zeros(len(intents), FEED)
         messages, trades = intents.view(TAPE_INTENT), int(self._tally[TRADES])
-        tape = Tape(intents, codes, messages, self.feed, trades)
         earlier, done = len(self._fills), 0
         while True:
-            done = execute_tape(self._lay(), tape, done)
+            desk = self._desk(intents, codes)
+            tape = Tape(messages, self.feed, desk[-1], trades)
+            done = execute_tape(*desk[:-1], tape, done)
             self._collect()
             if done == len(intents):
                 break
