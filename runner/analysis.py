@@ -73,10 +73,13 @@ def analyse(folder: Folder, metrics: list[str], most: int | None = None) -> dict
 def by_parameter(runs: pd.DataFrame, path: str, metrics: list[str]) -> list[dict[str, Any]]:
     """One row a value of the parameter, or a quartile where there are many."""
     column = runs[path]
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > FEW_VALUES:
-        column = pd.qcut(column, QUARTERS, duplicates="drop").map(_between)
+    many = pd.api.types.is_numeric_dtype(column) and column.nunique() > FEW_VALUES
+    if many:
+        column = pd.qcut(column, QUARTERS, duplicates="drop")
     rows = []
     for value, group in runs.groupby(column, observed=True, sort=True):
+        if many:
+            value = f"{group[path].min():.4g} to {group[path].max():.4g}"
         intervals = {
             name: dataclasses.asdict(bootstrap_interval(units(group, name))) for name in metrics
         }
@@ -138,10 +141,6 @@ def _indices(design: Sampling, values: Any) -> list[dict[str, Any]]:
         }
         for at, name in enumerate(names)
     ]
-
-
-def _between(interval: Any) -> str:
-    return f"{interval.left:.4g} to {interval.right:.4g}"
 
 
 def _plain(value: Any) -> Any:

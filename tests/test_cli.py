@@ -16,7 +16,17 @@ from runner import cli, reproduce
 TINY = str(Path(__file__).with_name("tiny_market.py"))
 VECTORS = Path(__file__).with_name("vectors")
 HEAVY = ("ray", "mesa", "numba", "matplotlib", "pyarrow", "pandas", "numpy", "scipy")
-COMMANDS = ("list", "run", "sweep", "reproduce", "show", "conformance", "bench")
+COMMANDS = (
+    "list",
+    "run",
+    "sweep",
+    "reproduce",
+    "show",
+    "compare",
+    "analyse",
+    "conformance",
+    "bench",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +123,12 @@ BAD_INPUT = {
     "no runs": (["reproduce", "--runs", "0"], ["--runs"]),
     "missing folder": (["show", "none"], ["DIR", "none"]),
     "folder without results": (["show", "."], ["results"]),
+    "nothing to compare": (["compare", ".", "none"], ["results"]),
+    "nothing to analyse": (["analyse", "none"], ["DIR", "none"]),
+    "file system of no kind": (["run", TINY, "--out", "what://x"], ["out", "what"]),
+    "time limit of nothing": (["sweep", "limit.toml"], ["limit_seconds"]),
+    "constraint that nothing keeps": (["sweep", "strict.toml"], ["constraints", "none of the 2"]),
+    "constraint on nothing": (["sweep", "typo.toml"], ["constraints.0", "desk.fe"]),
 }
 FILES = {
     "broken.py": "def build(:\n",
@@ -133,6 +149,9 @@ FILES = {
     "value.toml": SWEEP + "[grid]\n'desk.fee' = [0.1, -1]\n",
     "good.toml": SWEEP + "seeds = [1, 2]\n",
     "list.json": "[1, 2]",
+    "limit.toml": SWEEP + "seeds = [1, 2]\nlimit_seconds = 0\n",
+    "strict.toml": SWEEP + "constraints = ['desk.fee > 1']\n[grid]\n'desk.fee' = [0, 1]\n",
+    "typo.toml": SWEEP + "constraints = ['desk.fe > 1']\n[grid]\n'desk.fee' = [0, 1]\n",
 }
 
 

@@ -65,11 +65,44 @@ def test_a_point_given_twice_is_run_once(plan):
     assert len(plan('[grid]\n"desk.fee" = [1, 1.0, 2]').specs) == 2
 
 
+def test_all_points_share_their_seeds_unless_they_are_to_be_independent(plan):
+    grid = "[grid]\n'desk.fee' = [0.1, 0.2, 0.3]\n"
+    paired = plan(f"seeds = {{count = 4}}\n{grid}")
+    assert [spec.seed for spec in paired.specs] == [0, 1, 2, 3] * 3
+    text = "seeds = {count = 4, independent = true}\n"
+    apart = plan(text + grid)
+    assert len({spec.seed for spec in apart.specs}) == 12
+    fewer = plan(text + "[grid]\n'desk.fee' = [0.3, 0.1]\n")
+    assert {spec.run_id for spec in fewer.specs} < {spec.run_id for spec in apart.specs}
+
+
+def test_points_that_break_a_constraint_are_left_out(plan):
+    made = plan(
+        """
+        constraints = ["desk.fee * 10 < volatility_per_year", "buyer.venue < 1"]
+        [set]
+        "buyer.venue" = 0
+        [grid]
+        "desk.fee" = [0.05, 0.15]
+        volatility_per_year = [1.0, 2.0]
+        """
+    )
+    assert points(made) == [(0.05, 1.0), (0.05, 2.0), (0.15, 2.0)]
+    assert made.left_out == 1
+
+
+def test_a_constraint_spares_points_that_the_scenario_would_refuse(plan):
+    made = plan("constraints = ['desk.fee >= 0']\n[grid]\n'desk.fee' = [-1.0, 0.5]\n")
+    assert points(made) == [(0.5,)]
+
+
 def test_the_scenario_says_how_long_a_run_is_unless_the_sweep_does(plan):
     assert {spec.steps for spec in plan("seeds = [1, 2]").specs} == {20}
 
 
-@pytest.mark.parametrize("kind", ["random", "latin_hypercube", "sobol", "one_at_a_time"])
+@pytest.mark.parametrize(
+    "kind", ["random", "latin_hypercube", "sobol", "saltelli", "one_at_a_time"]
+)
 def test_drawn_designs_are_repeatable_and_inside_their_ranges(plan, kind):
     text = f"""
         [design]
@@ -122,6 +155,14 @@ BAD = {
     "Sobol without a power of 2": (
         f"[design]\nkind = 'sobol'\nsamples = 6\n{RANGE}",
         "design.samples",
+    ),
+    "Saltelli without a power of 2": (
+        f"[design]\nkind = 'saltelli'\nsamples = 6\n{RANGE}",
+        "design.samples",
+    ),
+    "Saltelli with points left out": (
+        f"constraints = ['desk.fee < 1']\n[design]\nkind = 'saltelli'\nsamples = 4\n{RANGE}",
+        "constraints",
     ),
     "range upside down": (
         "[design]\nkind = 'random'\nsamples = 2\n[design.ranges]\n'desk.fee' = {low = 2, high = 1}",

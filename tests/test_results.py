@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,66 @@ def test_a_run_done_again_with_other_code_counts_as_the_newest(tmp_path):
     assert results.runs["seed"].tolist() == [1, 2]
     assert old.run_id not in set(results.steps["run_id"])
     assert len(results.steps) == 2 * 12
+
+
+def rewrite(out, change):
+    """Every file as another version of Fathom would have left it."""
+    for file in out.rglob("part-*.parquet"):
+        table = pq.read_table(file)
+        origin = json.loads(table.schema.metadata[b"fathom"])
+        table = change(table, origin)
+        pq.write_table(table.replace_schema_metadata({"fathom": json.dumps(origin)}), file)
+
+
+def test_parts_of_an_older_version_are_read_and_what_they_lack_is_null(tmp_path):
+    commit(tmp_path, spec(1))
+
+    def older(table, origin):
+        origin["schema_version"] = 1
+        lacking = [name for name in ("generation", "seconds") if name in table.column_names]
+        return table.drop_columns(lacking)
+
+    rewrite(tmp_path, older)
+    shutil.rmtree(tmp_path / "events")
+    commit(tmp_path, spec(2))
+    results = runner.load(tmp_path)
+    assert results.runs["generation"].isna().tolist() == [True, False]
+    steps = results.steps
+    assert steps.loc[steps["seed"] == 1, "seconds"].isna().all()
+    assert steps.loc[steps["seed"] == 2, "seconds"].notna().all()
+    assert results.table("steps").schema.field("seconds").type == pa.float64()
+    assert len(steps) == 2 * 12
+    assert store.next_generation(tmp_path) == 1
+    assert set(results.events["seed"]) <= {2}
+
+
+def test_parts_of_a_newer_version_are_refused_by_name(tmp_path):
+    commit(tmp_path, spec(1))
+
+    def newer(table, origin):
+        origin["schema_version"] = SCHEMA_VERSION + 1
+        return table
+
+    rewrite(tmp_path, newer)
+    with pytest.raises(ConfigError, match=f"schema version {SCHEMA_VERSION + 1}; .* reads up to"):
+        runner.load(tmp_path)
+
+
+def test_a_parameter_of_two_kinds_is_read_as_text(tmp_path):
+    commit(tmp_path, spec(1, desk__fee=0.5), parameters={"desk.fee": "float64"})
+    commit(tmp_path, spec(2, desk__fee=0.25), parameters={"desk.fee": "string"})
+    assert runner.load(tmp_path).runs["p_desk.fee"].astype(str).tolist() == ["0.25", "0.5"]
+
+
+@pytest.mark.parametrize("library", ["polars", "duckdb"])
+def test_other_libraries_take_a_table_as_it_is(library, tmp_path):
+    module = pytest.importorskip(library)
+    commit(tmp_path, spec(1, desk__fee=0.5), parameters={"desk.fee": "float64"})
+    flows = runner.load(tmp_path).table("flows")
+    if library == "polars":
+        assert module.from_arrow(flows)["p_desk.fee"].unique().to_list() == [0.5]
+    else:
+        assert module.sql('select distinct "p_desk.fee" from flows').fetchall() == [(0.5,)]
 
 
 def test_a_writer_that_dies_in_the_middle_leaves_nothing_that_counts(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Sweeps: a failing run, resume, SIGKILL, interrupts, and Ray with a worker that dies."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -153,6 +154,44 @@ def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
     assert "6 runs, 6 to do (120 steps)" in err
     assert all(spec.run_id in err for spec in read_sweep(Path(file)).specs)
     assert sorted(each.name for each in Path().iterdir()) == [file]
+
+
+def test_dry_run_says_how_long_it_takes_from_a_run_that_is_forgotten(capsys, monkeypatch):
+    file = study("seeds = {count = 50}\n[set]\n'buyer.pause_seconds' = 0.05\n")
+    monkeypatch.setattr(sweep, "_workers", lambda options: 4)
+    assert cli.status(["sweep", file, "--dry-run", "--out", "out"]) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    found = re.fullmatch(
+        r"one run takes ([\d.]+) s, all of them about ([\d.]+) s in one process, "
+        r"([\d.]+) s on 4 local Ray workers",
+        said,
+    )
+    run, here, there = map(float, found.groups())
+    assert 1.0 <= run <= here / 40
+    assert there < here
+    assert sorted(each.name for each in Path().iterdir()) == [file]
+
+
+def test_away_from_a_terminal_each_run_is_a_line(capsys):
+    cli.status(["sweep", study(FAILING), "--workers", "0", "--out", "out"])
+    lines = [each for each in capsys.readouterr().err.splitlines() if re.match(r"\d+/4 ", each)]
+    assert [line.split()[0] for line in lines] == ["1/4", "2/4", "3/4", "4/4"]
+    assert all(re.search(r"seed [12] buyer.fail=(True|False) .* MB", line) for line in lines)
+    assert sum("failed (RuntimeError" in line for line in lines) == 2
+
+
+def test_small_parts_are_merged_at_the_end(capsys, monkeypatch):
+    monkeypatch.setattr(sweep, "COMMIT_RUNS", 1)
+    assert cli.status(["sweep", study("seeds = {count = 16}"), "--out", "out"]) == 0
+    assert "16 small parts merged" in capsys.readouterr().err
+    assert len(files("out")) == 1 + len(TABLES)
+    assert len(runner.load("out").runs) == 16
+
+
+def test_the_sweep_file_lies_beside_the_results():
+    file = study(GRID)
+    cli.status(["sweep", file, "--workers", "0", "--out", "out"])
+    assert Path("out/sweep.toml").read_text() == Path(file).read_text()
 
 
 def test_a_setting_that_the_world_refuses_stops_before_anything_is_written(capsys):
