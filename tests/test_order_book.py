@@ -11,6 +11,7 @@ from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant, ConfigError, FathomError
 from markets.exchange import Exchange
 from markets.intents import (
+    AMEND,
     BUY,
     CANCEL,
     CANCEL_ALL,
@@ -91,38 +92,70 @@ class Session:
     floor: Floor
     reference: ReferenceBook
     serial_of: dict[int, int] = field(default_factory=dict)
-    ids: list[int] = field(default_factory=list)
     messages: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def open(cls, fees: tuple[int, int], base: float, quote: float, self_trade: str) -> "Session":
+    def open(
+        cls, fees: tuple[int, int], base: float, quote: float, self_trade: str, **params
+    ) -> "Session":
         floor = Floor(5, base, quote, maker_fee_ppm=fees[0], taker_fee_ppm=fees[1],
-                      self_trade=self_trade)  # fmt: skip
+                      self_trade=self_trade, **params)  # fmt: skip
         balances = {row: [floor.coin(row), floor.cash(row)] for row in floor.traders}
         grid = (GRID.lot_atoms, GRID.notional_atoms)
         return cls(floor, ReferenceBook(balances, *grid, *fees, self_trade))
 
-    def send(self, action, trader, side, size_lots, limit_ticks, order, flags) -> None:
+    @property
+    def ids(self) -> list[int]:
+        return list(self.serial_of)
+
+    def id_of(self, serial: int) -> int:
+        return next(order for order, known in self.serial_of.items() if known == serial)
+
+    def send(
+        self, action, trader, side, size_lots, limit_ticks, order, flags, special=(0, 0, 0)
+    ) -> Code:
         account = self.floor.traders[trader]
-        row = (action, 0, account, side, size_lots, limit_ticks, order, flags, 0, 0, 0, 0, 0)
+        row = (action, 0, account, side, size_lots, limit_ticks, order, flags, 0, 0, *special)
         intent = np.array([row], INTENT)
         self.messages.append(intent)
-        got = Code(self.floor.venue.execute(intent, NOW)[0])
+        moment = Moment(self.reference.step, 0.0, 1.0)
+        got = Code(self.floor.venue.execute(intent, moment)[0])
+        reference, serial = self.reference, self.serial_of.get(order, -1)
         if action == PLACE:
-            expected = self.reference.place(account, side, size_lots, limit_ticks, flags)
+            trigger, display, expiry = special
+            expected = reference.place(
+                account, side, size_lots, limit_ticks, flags, display, expiry, trigger
+            )
+        elif action == AMEND:
+            expected = reference.amend(account, serial, size_lots, limit_ticks)
         elif action == CANCEL:
-            expected = self.reference.cancel(account, self.serial_of.get(order, -1))
+            expected = reference.cancel(account, serial)
+            if expected == Code.UNKNOWN_ORDER:
+                expected = reference.cancel_stop(account, serial)
         else:
-            expected = self.reference.cancel_all(account)
+            expected = reference.cancel_all(account)
+        reference.let_in()
         assert got == expected
-        if got == Code.RESTING:
-            self.ids.append(self.floor.newest(trader))
-            assert self.ids[-1] not in self.serial_of
-            self.serial_of[self.ids[-1]] = self.reference.placed
         self.compare()
+        return got
+
+    def advance(self) -> None:
+        """Go on to the next step on both sides."""
+        self.reference.begin_step(self.reference.step + 1)
+        self.floor.venue.accrue(Moment(self.reference.step, 0.0, 1.0))
+        self.compare()
+
+    def meet(self, order: int, serial: int) -> None:
+        """An id stands for one order of the reference from when it is first seen."""
+        if order not in self.serial_of:
+            assert serial not in self.serial_of.values()
+        assert self.serial_of.setdefault(order, serial) == serial
 
     def compare(self) -> None:
         fills = self.floor.venue.drain_fills()
+        assert len(fills) == len(self.reference.fills)
+        for order, expected in zip(fills["maker_order"], self.reference.fills, strict=True):
+            self.meet(int(order), expected[2])
         fills["maker_order"] = [self.serial_of[order] for order in fills["maker_order"].tolist()]
         assert [fill[:-1] for fill in fills.tolist()] == self.reference.fills
         self.reference.fills.clear()
@@ -131,23 +164,37 @@ class Session:
             assert [self.floor.coin(row), self.floor.cash(row)] == self.reference.balances[row]
         assert [self.floor.coin(escrow), self.floor.cash(escrow)] == self.reference.escrow
         assert self.floor.cash(fees) == self.reference.fees_atoms >= 0
+        self.compare_queues()
 
-    def compare_books(self) -> None:
-        """Every resting order, at its place in the queue, with its id, owner and size."""
-        arrays = self.floor.venue.book.arrays
+    def compare_queues(self) -> None:
+        """Every resting order, at its place in the queue, with its id, owner and size; stops."""
+        book = self.floor.venue.book
         for side in (BUY, SELL):
             got = []
-            for price_ticks in self.floor.venue.book.levels(side, 10_000)[0].tolist():
-                slot = int(arrays.levels[(1 - side) // 2, price_ticks]["first"])
+            for price_ticks in book.levels(side, 10_000)[0].tolist():
+                slot = int(book.arrays.levels[(1 - side) // 2, price_ticks]["first"])
                 while slot:
-                    order = arrays.orders[slot]
-                    serial = self.serial_of[int(self.floor.venue.book.ids(np.array([slot]))[0])]
-                    got.append((serial, order["account"], price_ticks, order["remaining_lots"]))
-                    slot = int(order["level_next"])
-            assert got == [
-                (order.serial, order.account, order.price_ticks, order.left_lots)
-                for order in self.reference.side(side)
-            ]
+                    order = book.arrays.orders[slot].tolist()
+                    order_id = slot + (order[10] << 32)
+                    hidden = int(book.arrays.clauses[slot]["hidden_lots"]) if order[11] & 1 else 0
+                    got.append((order_id, order[4], price_ticks, order[1], hidden))
+                    slot = order[7]
+            expected = self.reference.side(side)
+            assert len(got) == len(expected)
+            for order, plain in zip(got, expected, strict=True):
+                self.meet(order[0], plain.serial)
+                assert order[1:] == (
+                    plain.account, plain.price_ticks, plain.left_lots, plain.hidden_lots
+                )  # fmt: skip
+        for trader in self.floor.traders:
+            ids = self.floor.venue.own_stops(trader)[0].tolist()
+            own = [stop for stop in self.reference.stops if stop.account == trader]
+            assert len(ids) == len(own)
+            for order_id, stop in zip(ids, own[::-1], strict=True):
+                self.meet(order_id, stop.serial)
+
+    def compare_books(self) -> None:
+        """Everything once more, and what the venue says of itself."""
         self.floor.market.check()
         self.floor.venue.audit()
         self.compare_escrow()
@@ -185,7 +232,8 @@ def random_message(session: Session, rng: np.random.Generator) -> tuple[int, ...
     if kind < 0.94 and session.reference.orders:
         order = session.reference.orders[int(rng.integers(len(session.reference.orders)))]
         owner = session.floor.traders.index(order.account)
-        return CANCEL, owner, 0, 0, 0, session.ids[order.serial - 1], 0
+        order_id = session.id_of(order.serial)
+        return CANCEL, owner, 0, 0, 0, order_id, 0
     if kind < 0.96 and session.ids:
         return CANCEL, trader, 0, 0, 0, int(rng.choice(session.ids[-60:])), 0
     if kind < 0.97:

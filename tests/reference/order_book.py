@@ -1,6 +1,7 @@
 """A plain order book with balances: slow, short and meant to be obviously correct.
 
-Every side is a Python list of orders in order of arrival; the best order is searched for each time.
+All orders are one Python list in order of arrival; the best order is searched for each time. An
+iceberg that shows more moves to the end of the list. Stops are another list, in order of arrival.
 Fees are computed on exact sums by integer ceiling, affordability by bisection. Orders are known by
 serial numbers of this book. `ReferenceBook.place` and friends return a `Code`; fills are tuples
 
@@ -8,9 +9,10 @@ serial numbers of this book. `ReferenceBook.place` and friends return a `Code`; 
 """
 
 from bisect import bisect_right
+from copy import deepcopy
 from dataclasses import dataclass, field
 
-from markets.intents import BUY, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, SELL
+from markets.intents import BUY, FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, SELL
 from markets.outcomes import Code
 
 LARGEST_ATOMS = 2**62
@@ -25,7 +27,40 @@ class Order:
     price_ticks: int
     left_lots: int
     size_lots: int
+    rate_ppm: int
     fee_paid_atoms: int = 0
+    display_lots: int = 0
+    hidden_lots: int = 0
+    expiry_step: int = 0
+
+    @property
+    def all_lots(self) -> int:
+        return self.left_lots + self.hidden_lots
+
+
+@dataclass
+class Stop:
+    serial: int
+    trigger_ticks: int
+    order: tuple[int, ...]
+
+    @property
+    def account(self) -> int:
+        return self.order[0]
+
+
+@dataclass
+class Rules:
+    """What a venue may add: limits of 0 are none."""
+
+    pro_rata: bool = False
+    minimum_lots: int = 0
+    most_orders: int = 0
+    band_ppm: int = 0
+    around_mid: bool = False
+    opening_ticks: int = -1
+    iceberg_parts: int = 100
+    rates: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,11 +78,18 @@ class ReferenceBook:
     orders: list[Order] = field(default_factory=list)
     fills: list[tuple[int, ...]] = field(default_factory=list)
     placed: int = 0
+    rules: Rules = field(default_factory=Rules)
+    stops: list[Stop] = field(default_factory=list)
+    last_ticks: int = -1
+    step: int = 0
+
+    def rates(self, account: int) -> tuple[int, int]:
+        return self.rules.rates.get(account, (self.maker_fee_ppm, self.taker_fee_ppm))
 
     def side(self, side: int) -> list[Order]:
         """Orders of a side by price, then time."""
         own = [order for order in self.orders if order.side == side]
-        return sorted(own, key=lambda order: (-side * order.price_ticks, order.serial))
+        return sorted(own, key=lambda order: -side * order.price_ticks)
 
     def cost(self, price_ticks: int, size_lots: int) -> int:
         return price_ticks * size_lots * self.notional_atoms
@@ -55,10 +97,10 @@ class ReferenceBook:
     def escrowed(self, order: Order) -> list[int]:
         """What has to be held for a resting order."""
         if order.side == SELL:
-            return [order.left_lots * self.lot_atoms, 0]
-        whole_fee = fee(self.cost(order.price_ticks, order.size_lots), max(self.maker_fee_ppm, 0))
+            return [order.all_lots * self.lot_atoms, 0]
+        whole_fee = fee(self.cost(order.price_ticks, order.size_lots), max(order.rate_ppm, 0))
         paid = max(order.fee_paid_atoms, 0)
-        return [0, self.cost(order.price_ticks, order.left_lots) + whole_fee - paid]
+        return [0, self.cost(order.price_ticks, order.all_lots) + whole_fee - paid]
 
     def move(self, account: int, base: int, quote: int) -> None:
         self.balances[account][0] += base
@@ -74,32 +116,157 @@ class ReferenceBook:
             if order.serial == serial and order.account == account:
                 base, quote = self.escrowed(order)
                 self.hold(account, -base, -quote)
-                self.orders.remove(order)
+                self.remove(order)
+                return Code.CANCELLED
+        return Code.UNKNOWN_ORDER
+
+    def remove(self, gone: Order) -> None:
+        self.orders = [order for order in self.orders if order is not gone]
+
+    def cancel_stop(self, account: int, serial: int) -> Code:
+        for stop in self.stops:
+            if stop.serial == serial and stop.account == account:
+                self.stops.remove(stop)
                 return Code.CANCELLED
         return Code.UNKNOWN_ORDER
 
     def cancel_all(self, account: int) -> Code:
         for order in [order for order in self.orders if order.account == account]:
             self.cancel(account, order.serial)
+        self.stops = [stop for stop in self.stops if stop.account != account]
         return Code.CANCELLED
 
-    def is_valid(self, side: int, size_lots: int, limit_ticks: int, flags: int) -> bool:
+    def begin_step(self, step: int) -> None:
+        """What was good till an earlier step expires."""
+        self.step = step
+        for order in list(self.orders):
+            if 0 < order.expiry_step < step:
+                self.cancel(order.account, order.serial)
+        self.stops = [stop for stop in self.stops if not 0 < stop.order[6] < step]
+
+    def is_valid(self, order: tuple[int, ...]) -> bool:
+        _, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
         if side not in (BUY, SELL) or size_lots <= 0:
             return False
-        if flags & ~(MARKET | IMMEDIATE_OR_CANCEL | POST_ONLY):
+        if flags & ~(MARKET | IMMEDIATE_OR_CANCEL | POST_ONLY | FILL_OR_KILL):
             return False
-        if flags & POST_ONLY and flags & (MARKET | IMMEDIATE_OR_CANCEL):
+        if flags & POST_ONLY and flags != POST_ONLY:
+            return False
+        if display_lots or expiry_step:
+            if flags not in (0, POST_ONLY) or display_lots < 0 or expiry_step < 0:
+                return False
+            if 0 < expiry_step < self.step:
+                return False
+            if display_lots and size_lots > self.rules.iceberg_parts * min(display_lots, size_lots):
+                return False
+        if self.rules.pro_rata and size_lots >= 2**31:
             return False
         if flags & MARKET:
-            return True
+            return not flags & FILL_OR_KILL
         if not 0 < limit_ticks <= HIGHEST_TICKS:
             return False
         notional_atoms = self.cost(limit_ticks, size_lots)
         return max(notional_atoms, size_lots * self.lot_atoms) <= LARGEST_ATOMS
 
-    def place(self, account: int, side: int, size_lots: int, limit_ticks: int, flags: int) -> Code:
-        if not self.is_valid(side, size_lots, limit_ticks, flags):
+    def band(self) -> tuple[int, int]:
+        centre = self.last_ticks if self.last_ticks >= 0 else self.rules.opening_ticks
+        bids, asks = self.side(BUY), self.side(SELL)
+        if self.rules.around_mid and bids and asks:
+            centre = (bids[0].price_ticks + asks[0].price_ticks) // 2
+        if not self.rules.band_ppm or centre < 0:
+            return 0, HIGHEST_TICKS
+        reach = centre * self.rules.band_ppm // 1_000_000
+        return max(centre - reach, 0), min(centre + reach, HIGHEST_TICKS)
+
+    def refusal(self, order: tuple[int, ...], others: int) -> Code | None:
+        _, _, size_lots, limit_ticks, flags, _, _ = order
+        if size_lots < self.rules.minimum_lots:
+            return Code.BELOW_MINIMUM
+        low, high = self.band()
+        if not flags & MARKET and not low <= limit_ticks <= high:
+            return Code.OUTSIDE_BAND
+        if 0 < self.rules.most_orders <= others and not flags & IMMEDIATE_OR_CANCEL:
+            return Code.TOO_MANY_ORDERS
+        return None
+
+    def place(
+        self,
+        account: int,
+        side: int,
+        size_lots: int,
+        limit_ticks: int,
+        flags: int,
+        display_lots: int = 0,
+        expiry_step: int = 0,
+        trigger_ticks: int = 0,
+    ) -> Code:
+        order = (account, side, size_lots, limit_ticks, flags, display_lots, expiry_step)
+        if trigger_ticks:
+            if not self.is_valid(order) or flags & POST_ONLY:
+                return Code.INVALID
+            if not 0 < trigger_ticks <= HIGHEST_TICKS:
+                return Code.INVALID
+            self.placed += 1
+            self.stops.append(Stop(self.placed, trigger_ticks, order))
+            return Code.WAITING
+        return self.enter(order)
+
+    def let_in(self) -> None:
+        """Stops that the last price has reached enter, one by one."""
+        while self.last_ticks >= 0:
+            buys = [s for s in self.stops if s.order[1] == BUY]
+            sells = [s for s in self.stops if s.order[1] == SELL]
+            buys = [s for s in buys if s.trigger_ticks <= self.last_ticks]
+            sells = [s for s in sells if s.trigger_ticks >= self.last_ticks]
+            if buys:
+                stop = min(buys, key=lambda stop: stop.trigger_ticks)
+            elif sells:
+                stop = max(sells, key=lambda stop: stop.trigger_ticks)
+            else:
+                return
+            self.stops.remove(stop)
+            self.enter(stop.order)
+
+    def amend(self, account: int, serial: int, size_lots: int, limit_ticks: int) -> Code:
+        own = [o for o in self.orders if o.serial == serial and o.account == account]
+        if not own:
+            return Code.UNKNOWN_ORDER
+        old = own[0]
+        limit_ticks = limit_ticks or old.price_ticks
+        if limit_ticks == old.price_ticks and 0 < size_lots <= old.all_lots:
+            before = self.escrowed(old)
+            less = old.all_lots - size_lots
+            from_hidden = min(less, old.hidden_lots)
+            old.hidden_lots -= from_hidden
+            old.left_lots -= less - from_hidden
+            old.size_lots -= less
+            after = self.escrowed(old)
+            self.hold(account, after[0] - before[0], after[1] - before[1])
+            return Code.RESTING
+        clauses = (old.display_lots if old.hidden_lots or old.display_lots else 0, old.expiry_step)
+        order = (account, old.side, size_lots, limit_ticks, 0, *clauses)
+        if not self.is_valid(order):
             return Code.INVALID
+        refused = self.refusal(order, 0)
+        if refused is not None:
+            return refused
+        held = self.escrowed(old)
+        self.hold(account, -held[0], -held[1])
+        covered = self.covers(account, old.side, size_lots, limit_ticks, True)
+        self.hold(account, *held)
+        if not covered:
+            return Code.INSUFFICIENT_BALANCE
+        self.cancel(account, serial)
+        code = self.enter(order)
+        return code if code > 0 else Code.CANCELLED
+
+    def enter(self, order: tuple[int, ...]) -> Code:
+        account, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
+        if not self.is_valid(order):
+            return Code.INVALID
+        refused = self.refusal(order, sum(o.account == account for o in self.orders))
+        if refused is not None:
+            return refused
         if flags & MARKET:
             return self.place_market(account, side, size_lots)
         opposite = self.side(-side)
@@ -108,18 +275,32 @@ class ReferenceBook:
             return Code.WOULD_CROSS
         if not self.covers(account, side, size_lots, limit_ticks, crosses and not flags):
             return Code.INSUFFICIENT_BALANCE
+        if flags & FILL_OR_KILL and self.would_leave(account, side, size_lots, limit_ticks):
+            return Code.UNFILLED
+        resting = len(self.orders)
         left_lots, barred = self.take(account, side, size_lots, limit_ticks, None)
         if left_lots == 0:
             return Code.FILLED
-        if barred or flags & IMMEDIATE_OR_CANCEL:
+        if barred or flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
             if left_lots < size_lots:
                 return Code.PARTLY_FILLED
-            return Code.SELF_TRADE if barred else Code.UNFILLED
+            stopped = barred and len(self.orders) == resting
+            return Code.SELF_TRADE if stopped else Code.UNFILLED
         self.placed += 1
-        order = Order(self.placed, account, side, limit_ticks, left_lots, left_lots)
-        self.hold(account, *self.escrowed(order))
-        self.orders.append(order)
+        shown = min(left_lots, display_lots) if display_lots else left_lots
+        rate = self.rates(account)[0]
+        resting_order = Order(
+            self.placed, account, side, limit_ticks, shown, left_lots, rate, 0,
+            display_lots if shown < left_lots else 0, left_lots - shown, expiry_step,
+        )  # fmt: skip
+        self.hold(account, *self.escrowed(resting_order))
+        self.orders.append(resting_order)
         return Code.RESTING
+
+    def would_leave(self, account: int, side: int, size_lots: int, limit_ticks: int) -> int:
+        """Lots that would be left: tried on a copy of this book."""
+        trial = deepcopy(self)
+        return trial.take(account, side, size_lots, limit_ticks, None)[0]
 
     def covers(
         self, account: int, side: int, size_lots: int, limit_ticks: int, may_do_both: bool
@@ -128,8 +309,8 @@ class ReferenceBook:
         if side == SELL:
             return base_atoms >= size_lots * self.lot_atoms
         notional_atoms = self.cost(limit_ticks, size_lots)
-        dearest = max(self.maker_fee_ppm, self.taker_fee_ppm)
-        spare = may_do_both and self.maker_fee_ppm > 0 and self.taker_fee_ppm > 0
+        dearest = max(self.rates(account))
+        spare = may_do_both and min(self.rates(account)) > 0
         return quote_atoms >= notional_atoms + fee(notional_atoms, dearest) + spare
 
     def place_market(self, account: int, side: int, size_lots: int) -> Code:
@@ -137,63 +318,95 @@ class ReferenceBook:
             return Code.NO_LIQUIDITY
         resting = len(self.orders)
         base_atoms, quote_atoms = self.balances[account]
+        low, high = self.band()
         if side == BUY:
-            left_lots, barred = self.take(account, BUY, size_lots, HIGHEST_TICKS, quote_atoms)
+            left_lots, barred = self.take(account, BUY, size_lots, high, quote_atoms)
         else:
             owned_lots = min(size_lots, base_atoms // self.lot_atoms)
-            left_lots, barred = self.take(account, SELL, owned_lots, 1, None)
+            left_lots, barred = self.take(account, SELL, owned_lots, low, None)
             left_lots += size_lots - owned_lots
         if left_lots == 0:
             return Code.FILLED
         if left_lots < size_lots:
             return Code.PARTLY_FILLED
-        if barred:
+        if barred and len(self.orders) == resting:
             return Code.SELF_TRADE
+        best = self.side(-side)
+        if best and not low <= best[0].price_ticks <= high:
+            return Code.UNFILLED
         return Code.INSUFFICIENT_BALANCE if len(self.orders) == resting else Code.UNFILLED
 
     def take(
         self, account: int, side: int, size_lots: int, limit_ticks: int, purse_atoms: int | None
     ) -> tuple[int, bool]:
         """Trade with the best order again and again; lots left, and whether an own order barred."""
-        left_lots, spent_atoms = size_lots, 0
+        left_lots, spent_atoms, shared_ticks = size_lots, 0, -1
         while left_lots and self.side(-side):
             order = self.side(-side)[0]
-            if side * (limit_ticks - order.price_ticks) < 0:
+            price_ticks = order.price_ticks
+            if side * (limit_ticks - price_ticks) < 0:
                 break
-            if order.account == account and self.self_trade == "cancel_newest":
-                return left_lots, True
-            if order.account == account and self.self_trade == "cancel_oldest":
-                self.cancel(account, order.serial)
+            there = [o for o in self.side(-side) if o.price_ticks == price_ticks]
+            own = [o for o in (there if self.rules.pro_rata else there[:1]) if o.account == account]
+            if own and self.self_trade != "allow":
+                if self.self_trade in ("cancel_oldest", "cancel_both"):
+                    self.cancel(account, own[0].serial)
+                if self.self_trade != "cancel_oldest":
+                    return left_lots, True
+                continue
+            if self.rules.pro_rata and shared_ticks != price_ticks:
+                shared_ticks = price_ticks
+                left_lots, spent_atoms = self.share(
+                    account, there, left_lots, spent_atoms, purse_atoms
+                )
                 continue
             lots = min(left_lots, order.left_lots)
             if purse_atoms is not None:
-                lots = self.affordable(order.price_ticks, lots, spent_atoms, purse_atoms)
+                lots = self.affordable(account, price_ticks, lots, spent_atoms, purse_atoms)
                 if lots == 0:
                     break
             self.trade(account, order, lots, spent_atoms)
-            spent_atoms += self.cost(order.price_ticks, lots)
+            spent_atoms += self.cost(price_ticks, lots)
             left_lots -= lots
         return left_lots, False
 
+    def share(
+        self, account: int, there: list[Order], left_lots: int, spent_atoms: int, purse: int | None
+    ) -> tuple[int, int]:
+        """Trade in proportion with the orders of a price that cannot be taken whole."""
+        price_ticks, total = there[0].price_ticks, sum(order.left_lots for order in there)
+        wanted = left_lots
+        if purse is not None:
+            wanted = self.affordable(account, price_ticks, left_lots, spent_atoms, purse)
+        if wanted >= total:
+            return left_lots, spent_atoms
+        shares = [wanted * order.left_lots // total for order in there]
+        for order, lots in zip(there, shares, strict=True):
+            if lots:
+                self.trade(account, order, lots, spent_atoms)
+                spent_atoms += self.cost(price_ticks, lots)
+                left_lots -= lots
+        return left_lots, spent_atoms
+
     def affordable(
-        self, price_ticks: int, size_lots: int, spent_atoms: int, purse_atoms: int
+        self, account: int, price_ticks: int, size_lots: int, spent_atoms: int, purse_atoms: int
     ) -> int:
         """The most lots whose cost and fee, with all that was spent before, the purse covers."""
 
         def whole_cost(lots: int) -> int:
             notional_atoms = spent_atoms + self.cost(price_ticks, lots)
-            return notional_atoms + fee(notional_atoms, self.taker_fee_ppm)
+            return notional_atoms + fee(notional_atoms, self.rates(account)[1])
 
         return bisect_right(range(size_lots + 1), purse_atoms, key=whole_cost) - 1
 
     def trade(self, taker: int, order: Order, lots: int, spent_atoms: int) -> None:
         base_atoms = lots * self.lot_atoms
         quote_atoms = self.cost(order.price_ticks, lots)
-        taker_fee = fee(spent_atoms + quote_atoms, self.taker_fee_ppm)
-        taker_fee -= fee(spent_atoms, self.taker_fee_ppm)
+        rate = self.rates(taker)[1]
+        taker_fee = fee(spent_atoms + quote_atoms, rate) - fee(spent_atoms, rate)
         held_before = self.escrowed(order)
-        filled_lots = order.size_lots - order.left_lots + lots
-        fee_after = fee(self.cost(order.price_ticks, filled_lots), self.maker_fee_ppm)
+        filled_lots = order.size_lots - order.all_lots + lots
+        fee_after = fee(self.cost(order.price_ticks, filled_lots), order.rate_ppm)
         maker_fee, order.fee_paid_atoms = fee_after - order.fee_paid_atoms, fee_after
         order.left_lots -= lots
         held_after = self.escrowed(order)
@@ -202,8 +415,13 @@ class ReferenceBook:
         self.move(order.account, order.side * base_atoms, -order.side * quote_atoms - maker_fee)
         self.move(taker, -order.side * base_atoms, order.side * quote_atoms - taker_fee)
         self.fees_atoms += taker_fee + maker_fee
+        self.last_ticks = order.price_ticks
         if order.left_lots == 0:
-            self.orders.remove(order)
+            self.remove(order)
+            if order.hidden_lots:
+                order.left_lots = min(order.display_lots, order.hidden_lots)
+                order.hidden_lots -= order.left_lots
+                self.orders.append(order)
         exchanged = (lots, base_atoms, quote_atoms, taker_fee, maker_fee)
         self.fills.append(
             (taker, order.account, order.serial, -order.side, order.price_ticks, *exchanged)
