@@ -26,9 +26,10 @@ from markets.intents import CANCEL_ALL, FIELDS, PLACE, Column, Intent
 from markets.kernel import kernel
 from markets.outcomes import FILL, Code, Fills
 from markets.spot.book import BEST_ASK, BEST_BID, BookArrays, level_lots
+from markets.spot.desk import batch_at, book_at
 from markets.spot.messages import execute_batch
 from markets.spot.order_book import BookView, OrderBook
-from markets.spot.settlement import TRADES, Batch, Terms
+from markets.spot.settlement import TRADES
 from markets.venue import Moment
 
 ALWAYS, PEGGED, WITHIN, UNLESS_TRADED = range(4)
@@ -128,35 +129,28 @@ def _report(book: BookArrays, trades: int, top: Any) -> None:
 
 
 class Tape(NamedTuple):
-    """Rows of the batch by the names of TAPE_INTENT, feed, stops, trades before the step."""
+    """Rows by the names of INTENT and of TAPE_INTENT, codes, feed, trades before the step."""
 
+    intents: NDArray[np.void]
+    codes: NDArray[np.int64]
     messages: NDArray[np.void]
     feed: NDArray[np.void]
-    stops: BookArrays
     trades_before: int
 
 
 @kernel()
-def execute_tape(
-    book: BookArrays,
-    balances: NDArray[np.int64],
-    terms: Terms,
-    batch: Batch,
-    tape: Tape,
-    first: int,
-) -> int:
+def execute_tape(desk: int, tape: Tape, first: int) -> int:
     """Carry out rows from `first` on; returns the number done, fewer where room is needed."""
-    for row in range(first, batch.intents.size):
-        trades = batch.tally[TRADES] - tape.trades_before
-        if _resolve(book, tape.messages[row], trades > 0):
-            rows, codes = batch.intents[row : row + 1], batch.codes[row : row + 1]
-            one = Batch(rows, codes, batch.fills, batch.tally, batch.rates)
-            if execute_batch(book, balances, terms, one, tape.stops, 0) == 0:
+    book, tally = book_at(desk), batch_at(desk).tally
+    for row in range(first, tape.intents.size):
+        if _resolve(book, tape.messages[row], tally[TRADES] > tape.trades_before):
+            rows, codes = tape.intents[row : row + 1], tape.codes[row : row + 1]
+            if execute_batch(desk, rows, codes, 0) == 0:
                 return row
         else:
-            batch.codes[row] = _VOID
-        _report(book, batch.tally[TRADES] - tape.trades_before, tape.feed[row])
-    return batch.intents.size
+            tape.codes[row] = _VOID
+        _report(book, tally[TRADES] - tape.trades_before, tape.feed[row])
+    return tape.intents.size
 
 
 @dataclass(frozen=True)
@@ -186,11 +180,10 @@ class TapeBook(OrderBook):
         codes = np.empty(len(intents), np.int64)
         self.feed = np.zeros(len(intents), FEED)
         messages, trades = intents.view(TAPE_INTENT), int(self._tally[TRADES])
+        tape = Tape(intents, codes, messages, self.feed, trades)
         earlier, done = len(self._fills), 0
         while True:
-            desk = self._desk(intents, codes)
-            tape = Tape(messages, self.feed, desk[-1], trades)
-            done = execute_tape(*desk[:-1], tape, done)
+            done = execute_tape(self._lay(), tape, done)
             self._collect()
             if done == len(intents):
                 break
