@@ -2,7 +2,8 @@
 
     requirement = ceil(notional*rate_k) - floor(deduction_k),    notional in (floor_k, floor_{k+1}]
 
-with the deductions of `margin.bracket_tiers`, which make it continuous up to the atom. Initial
+with the deductions of `margin.bracket_tiers`, which make it continuous up to the atom; or, where
+that is more, notional*f*sqrt(coins), the law of `margin.size_rates` (FTX, Backpack). Initial
 rates stand to the maintenance rates of their brackets as in the lowest one, at most 100 %: a
 position that may be opened is never unsafe at once. Rounding: against the account, by at most two
 atoms.
@@ -29,11 +30,15 @@ class MarginTier(Params):
 
 
 class Brackets(NamedTuple):
-    """Marginal brackets in whole numbers: notional floors, rates, deductions rounded down."""
+    """Marginal brackets in whole numbers: notional floors, rates, deductions rounded down.
+
+    `root_ppm` is the rate of a notional of one atom that grows with its square root; 0: none.
+    """
 
     floors_atoms: NDArray[np.int64]
     rates_ppm: NDArray[np.int64]
     deductions_atoms: NDArray[np.int64]
+    root_ppm: float
 
 
 def margin_tiers(tiers: Sequence[MarginTier], initial_ppm: int) -> tuple[Tiers, Tiers]:
@@ -53,6 +58,7 @@ def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
         np.rint(tiers.floors * scale).astype(np.int64),
         np.rint(tiers.rates * PPM).astype(np.int64),
         np.floor(tiers.deductions * scale + 1e-6).astype(np.int64),
+        0.0,
     )
 
 
@@ -72,4 +78,8 @@ def requirement_atoms(brackets: Brackets, notional_atoms: int) -> int:
     last = len(brackets.floors_atoms) - 1
     while tier < last and notional_atoms > brackets.floors_atoms[tier + 1]:
         tier += 1
-    return ppm_up(notional_atoms, brackets.rates_ppm[tier]) - brackets.deductions_atoms[tier]
+    needed = ppm_up(notional_atoms, brackets.rates_ppm[tier]) - brackets.deductions_atoms[tier]
+    if brackets.root_ppm > 0.0:
+        root = min(int(np.ceil(brackets.root_ppm * np.sqrt(float(notional_atoms)))), PPM)
+        needed = max(needed, ppm_up(notional_atoms, root))
+    return needed

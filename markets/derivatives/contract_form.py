@@ -81,7 +81,7 @@ class ContractForm:
             return _whole(atoms, "contract_value_quote")
         return self.instrument.lot_atoms
 
-    def to_base(self, lots: Any, price: float) -> Any:
+    def to_base(self, lots: Any, price: Any) -> Any:
         """Lots in base units at a price in quote per base, which only inverse contracts need."""
         if self.is_inverse:
             return lots * self.lot_quote / price

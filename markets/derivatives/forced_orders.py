@@ -5,7 +5,8 @@
              nor (dYdX) than mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*MM/notional)
 
 Lots are rounded up, so more is closed, never less. The fee on what traded goes to the fund, rounded
-up, and is at most what the fills were better than bankruptcy (dYdX). All orders of a step share a volume limit; an account waits out its cooldown. Orders are
+up, and is at most what the fills were better than bankruptcy (dYdX). All orders of a step share a
+volume limit; an account waits out its cooldown. Orders are
 immediate-or-cancel. Sources: Hyperliquid, dYdX v4-chain, FTX, BitMEX liquidation pages.
 """
 

@@ -76,7 +76,8 @@ class Liquidator:
     def __init__(self, rule: Rule, accounts: int) -> None:
         self._rule = rule
         self.maintenance = whole_brackets(rule.tiers, rule.scale)
-        self._held_claim = 0
+        self.held_claim = 0
+        """Claim of the fund that came with lots which it could not close."""
         self._accounts, self._ratios = np.empty(accounts, np.int64), np.empty(accounts, np.float64)
         self._last_forced = np.full(accounts, -np.inf)
         self._waiting = np.zeros(0, np.int64)
@@ -96,7 +97,7 @@ class Liquidator:
     def run(self, desk: Desk, unsafe: NDArray[np.int64], moment: Moment) -> Rows:
         """Close the accounts and what the fund still holds; the desk must have room for fills."""
         progress = np.zeros(PLACES, np.int64)
-        progress[HELD_CLAIM] = self._held_claim
+        progress[HELD_CLAIM] = self.held_claim
         close = self._rule.close
         work = Liquidation(
             unsafe,
@@ -114,7 +115,7 @@ class Liquidator:
                 longs, progress[RANKED_LONGS] = self._queue(desk, 1), 1
             else:
                 shorts, progress[RANKED_SHORTS] = self._queue(desk, -1), 1
-        self._held_claim = int(progress[HELD_CLAIM])
+        self.held_claim = int(progress[HELD_CLAIM])
         rows = work.rows[: progress[WRITTEN]]
         if progress[PREMATURE]:
             raise BrokenInvariant("deleveraged while the fund could pay", "", "", 0)

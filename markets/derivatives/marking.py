@@ -1,15 +1,18 @@
 """Marking: the state that turns quotes into an index, a mark price and a funding rate.
 
-Once a step: index = median of the members' mids, premium = sample of the impact book, and
+Once a step: index from the members' mids (`index_price`), premium = sample of the impact book, and
 
     moving basis   mark = index + EMA(mid - index), each sample held within +-bandwidth*index
     median         mark = median(index*(1 + F*left/interval), index + EMA(mid - index), mid)
+    fair basis     mark = index*(1 + F*left/interval)
+    oracle median  mark = median(index + EMA(mid - index), mid, index)
 
-the first in the manner of Deribit and Hyperliquid, the second of Binance. At every whole multiple
-of the interval the average premium since the last one becomes the funding rate. Times in seconds,
+in the manner of Deribit, of Binance, of BitMEX, and of Hyperliquid with the index in the place of
+other venues' perpetuals. At every whole multiple of the interval the average premium since the last
+one, with weights equal or 1..n, becomes the funding rate. Times in seconds,
 prices quote per base, rates plain fractions. A member or a book without a mid is left out of the
 sample; where no member has one, the caller's fallback is the index. Nothing is rounded here. The
-formulae stand in `mark` and `funding`. Left out: prints of other perpetuals, weights of members.
+formulae stand in `mark` and `funding`. Left out: prints of other perpetuals.
 """
 
 from collections.abc import Sequence
@@ -26,6 +29,7 @@ from markets.derivatives.funding import (
     premium_average,
     premium_sample,
 )
+from markets.derivatives.index_price import IndexPrice, IndexRule
 from markets.derivatives.mark import (
     bounded_basis,
     ema_step,
@@ -33,7 +37,6 @@ from markets.derivatives.mark import (
     funding_basis,
     median3,
     moving_basis_mark,
-    weighted_median,
 )
 from markets.params import Params
 from markets.venue import Moment
@@ -54,6 +57,8 @@ class MarkRule(StrEnum):
 
     MOVING_BASIS = "moving_basis"
     MEDIAN = "median"
+    FAIR_BASIS = "fair_basis"
+    ORACLE_MEDIAN = "oracle_median"
 
 
 class BookQuotes(NamedTuple):
@@ -74,6 +79,13 @@ class MarkingParams(Params):
     interest_rate: float = 0.0001
     funding_damper: float = Field(default=0.0005, ge=0)
     funding_cap: float = Field(default=0.0075, ge=0, lt=1)
+    premium_linear_weights: bool = False
+    """Whether newer premium samples weigh more, 1..n (Binance)."""
+    index_rule: IndexRule = IndexRule.MEDIAN
+    index_weights: tuple[float, ...] = ()
+    index_stale_seconds: float = Field(default=0.0, ge=0)
+    index_deviation: float = Field(default=0.0, ge=0)
+    """Farther from the median a member is dropped; 0: never."""
     funding_interval_seconds: float = Field(default=28_800.0, gt=0)
 
 
@@ -82,6 +94,12 @@ class Marking:
 
     def __init__(self, params: MarkingParams) -> None:
         self.params = params
+        self._index_price = IndexPrice(
+            params.index_rule,
+            params.index_weights,
+            params.index_stale_seconds,
+            params.index_deviation,
+        )
         self.index = nan
         self.mark = nan
         self.premium = 0.0
@@ -94,7 +112,7 @@ class Marking:
         self, members: Sequence[float], fallback: float, book: BookQuotes, moment: Moment
     ) -> None:
         """Take the members' mids and the own book; without any price the last index stands."""
-        index = weighted_median(np.array(members, np.float64), np.ones(len(members)))
+        index = self._index_price.of(members, moment.seconds)
         if isnan(index):
             index = self.index if isnan(fallback) else fallback
         if isnan(index):
@@ -120,12 +138,17 @@ class Marking:
         smoothed = moving_basis_mark(self.index, basis)
         if self.params.mark_rule is MarkRule.MOVING_BASIS:
             return float(smoothed)
+        contract = self.index if isnan(mid) else mid
+        if self.params.mark_rule is MarkRule.ORACLE_MEDIAN:
+            return float(median3(smoothed, contract, self.index))
         left = self.seconds_to_funding(seconds)
         fair = fair_basis_mark(
             self.index,
             funding_basis(self.funding_rate, left, self.params.funding_interval_seconds),
         )
-        return float(median3(fair, smoothed, self.index if isnan(mid) else mid))
+        if self.params.mark_rule is MarkRule.FAIR_BASIS:
+            return float(fair)
+        return float(median3(fair, smoothed, contract))
 
     def seconds_to_funding(self, seconds: float) -> float:
         """Time from `seconds` to the next stamp, up to a whole interval."""
@@ -137,7 +160,8 @@ class Marking:
         interval = self.params.funding_interval_seconds
         if not crosses(moment, interval):
             return False
-        premium = float(premium_average(np.array(self._samples))) if self._samples else 0.0
+        linear = self.params.premium_linear_weights
+        premium = float(premium_average(np.array(self._samples), linear)) if self._samples else 0.0
         self._samples.clear()
         rate = damped_rate(premium, self.params.interest_rate, self.params.funding_damper)
         cap = self.params.funding_cap

@@ -11,7 +11,7 @@ Three accounts belong to the venue: vault, insurance fund, fees. Deposits turn c
 claims, withdrawals turn free margin back. One step: accrue (index, mark, premium; funding at its
 stamp or settlement at expiry), execute, liquidate. Matching and rounding: `perpetual_matching`;
 funding: `positions`, `marking`; expiry: `settlement`; liquidation: `waterfall`. An account's margin
-here is isolated from all it has elsewhere.
+here is isolated from all it has elsewhere, unless a clearing house joins the contracts (`house`).
 """
 
 import math
@@ -22,17 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import Asset, Instrument
+from markets.derivatives.book_quotes import book_quotes
 from markets.derivatives.brackets import margin_tiers, whole_brackets
+from markets.derivatives.clearing_house import ClearingHouse, house_of
 from markets.derivatives.contract_form import ContractForm
+from markets.derivatives.custody import Custody
 from markets.derivatives.deleveraging import NOBODY
 from markets.derivatives.desk import Desk, clear_book
 from markets.derivatives.expiry import SettlementWindow
-from markets.derivatives.funding import impact_price
 from markets.derivatives.liquidation_log import LiquidationLog, liquidation_log
 from markets.derivatives.liquidation_rule import Stage, close_rule
 from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_UNWINDING, LOTS, ROW
 from markets.derivatives.liquidator import Liquidator, Rule, liquidation_flows, most_fills
-from markets.derivatives.marking import BookQuotes, Marking, crosses
+from markets.derivatives.margin_scaling import open_interest_brackets, rooted
+from markets.derivatives.marking import Marking, crosses
 from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
 from markets.derivatives.perpetual_matching import execute
@@ -42,8 +45,10 @@ from markets.derivatives.positions import (
     RATE_SCALE,
     Positions,
     Terms,
+    account_records,
     equity_column,
     pay_funding,
+    value_atoms,
 )
 from markets.derivatives.settlement import settle_dated, settle_period
 from markets.errors import BrokenInvariant, ConfigError
@@ -78,7 +83,8 @@ class Perpetual(Venue):
         self.params = params or self.Params()
         self.form = self._form(settlement)
         self.contract = Asset(f"{name}:contract", 0, signed=True)
-        self.margin = Asset(f"{name}:margin", self.form.settlement.decimals, signed=True)
+        self.custody = Custody(name, self.form.settlement)
+        self.house: ClearingHouse | None = None
         self.marking = Marking(self.params)
         self.book = Book()
         self.batches = 0
@@ -109,60 +115,52 @@ class Perpetual(Venue):
 
     def columns(self) -> tuple[Asset, ...]:
         """Underlying and collateral, then the venue's own contracts and claims."""
-        return self.instrument.base, self.form.settlement, self.contract, self.margin
+        own = () if self.params.house else (self.custody.margin,)
+        return self.instrument.base, self.form.settlement, self.contract, *own
 
     def open(self, market: "Market") -> None:
-        """Open vault, fund and fees, and endow the fund; index venues must exist."""
+        """Open vault, fund and fees, or take the house's, and endow; index venues must exist."""
         for member in self.params.index_venues:
             if member == self.name or member not in market.venues:
                 raise ConfigError(f"{self.name}.index_venues", f"no spot venue {member}")
         self._market, self._ledger = market, market.ledger
-        rule = self.params.liquidation
-        has_backstop = rule.has(Stage.BACKSTOP)
-        self.accounts = market.open_accounts(self.name, self.domain, 3 + has_backstop)
-        vault, fund, fees = self.accounts[:3].tolist()
-        self._backstop = int(self.accounts[3]) if has_backstop else NOBODY
+        if self.params.house:
+            self.house = house_of(self, market)
+            self.custody = self.house.custody
+        else:
+            self.custody.open(market, self.domain)
+        custody, rule = self.custody, self.params.liquidation
+        self.accounts = custody.accounts
         column = market.ledger.column
         self._terms = Terms(
             quote=column[self.form.settlement.name],
             contract=column[self.contract.name],
-            margin=column[self.margin.name],
-            vault=vault,
-            fund=fund,
-            fees=fees,
+            margin=custody.margin_column,
+            vault=custody.vault,
+            fund=custody.fund,
+            fees=custody.fees,
             lot_atoms=self.form.lot_atoms,
             notional_atoms=self.form.notional_atoms,
             maker_fee_ppm=self.params.maker_fee_ppm,
             taker_fee_ppm=self.params.taker_fee_ppm,
             mark_ticks=0,
             form=self.form.code,
-            grouped=False,
+            grouped=self.house is not None,
         )
-        self._endow(fund, self.params.insurance_fund_quote)
-        if has_backstop:
-            self._endow(self._backstop, rule.value("backstop_capital"))
-
-    def _endow(self, account: int, units: float) -> None:
-        """Bring margin in from outside for an account of the venue."""
-        atoms, row = self.form.settlement.to_atoms(units), np.array([account])
-        self._ledger.issue(row, self.form.settlement.name, atoms)
-        self.fund_margin(row, np.array([atoms]))
+        custody.endow(custody.fund, self.params.insurance_fund_quote)
+        self._backstop = NOBODY
+        if rule.has(Stage.BACKSTOP):
+            row = market.open_accounts(self.name, self.domain, 1)
+            self.accounts = np.append(self.accounts, row)
+            self._backstop = int(row[0])
+            custody.endow(self._backstop, rule.value("backstop_capital"))
 
     def fund_margin(self, accounts: NDArray[np.int64], atoms: NDArray[np.int64]) -> None:
         """Turn collateral of the accounts into margin before the first step.
 
         Raises ConfigError where an account has less, or an amount is negative.
         """
-        balances, terms = self._ledger.balances, self._terms
-        due = np.zeros(len(balances), np.int64)
-        np.add.at(due, accounts, atoms)
-        lacks = (due > 0) & (balances[:, terms.quote] < due)
-        if np.any(np.asarray(atoms) < 0) or lacks.any():
-            raise ConfigError(f"{self.name}.margin", "must be collateral that the account has")
-        balances[:, terms.quote] -= due
-        balances[:, terms.margin] += due
-        balances[terms.vault, terms.quote] += due.sum()
-        balances[terms.vault, terms.margin] -= due.sum()
+        self.custody.fund_margin(accounts, atoms)
 
     def begin(self) -> None:
         """Take up the ledger and admit the accounts of this domain."""
@@ -173,7 +171,8 @@ class Perpetual(Venue):
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
         columns = [np.zeros(rows, np.int64) for _ in range(4)]
         columns[3] += ledger.balances[:, self._terms.margin]
-        self._positions = Positions(ledger.balances, *columns, *[np.zeros(0, np.int64)] * 3)
+        others = [np.zeros(rows if self.house else 0, np.int64) for _ in range(3)]
+        self._positions = Positions(ledger.balances, *columns, *others)
         self._set_rules(rows)
 
     def _set_rules(self, rows: int) -> None:
@@ -184,6 +183,24 @@ class Perpetual(Venue):
         ranking = rule.value("ranking") or params.adl_ranking
         close = close_rule(rule, scale, self._backstop, ranking, params.market_band_ppm)
         self._liquidator = Liquidator(Rule(close, tiers, scale, ranking), rows)
+        self._initial_tiers = initial
+
+    def _scale_margin(self) -> None:
+        """Let margin rates follow the size of positions and the open interest."""
+        params, terms, caps = self.params, self._terms, self.params.open_interest_caps_quote
+        if caps[1] > 0:
+            longs = np.maximum(self._positions.balances[:, terms.contract], 0)
+            notional = self._base_of(int(longs.sum()), terms.mark_ticks) * self.marking.mark
+            scale = self.form.settlement.scale
+            initial = open_interest_brackets(self._initial_tiers, scale, notional, caps)
+            self._rules = self._rules._replace(initial=initial)
+        if params.size_factor > 0:
+            coin_lots = self.form.to_lots(1.0, self.marking.mark)
+            coin_atoms = abs(value_atoms(terms, coin_lots, terms.mark_ticks))
+            both = (self._rules.initial, self._liquidator.maintenance)
+            initial, maintenance = rooted(*both, params.size_factor, coin_atoms)
+            self._rules = self._rules._replace(initial=initial)
+            self._liquidator.maintenance = maintenance
 
     def accrue(self, moment: Moment) -> None:
         """Take index and mark of the step; funding at its stamp, settlement at expiry."""
@@ -196,7 +213,12 @@ class Perpetual(Venue):
             for name in self.params.index_venues
         ]
         fallback = moment.reference.get(self.instrument.base.name, math.nan)
-        self.marking.update(members, fallback, self._book_quotes(), moment)
+        self.marking.update(
+            members,
+            fallback,
+            book_quotes(self.book, self.form, self.params.impact_notional_quote),
+            moment,
+        )
         if not math.isnan(self.marking.mark):
             self._set_mark(self.marking.mark)
             if self._window is not None:
@@ -211,6 +233,7 @@ class Perpetual(Venue):
     def _set_mark(self, mark: float) -> None:
         mark_ticks = max(1, self.instrument.to_ticks(mark))
         self._terms = self._terms._replace(mark_ticks=mark_ticks)
+        self._scale_margin()
 
     def _expire(self, settlement_price: float) -> None:
         """Cancel all orders, close all positions at the price, cover debts and pay everybody."""
@@ -235,27 +258,6 @@ class Perpetual(Venue):
     def _units(self, atoms: Any) -> Any:
         return self.form.settlement.to_units(atoms)
 
-    def _book_quotes(self) -> BookQuotes:
-        bid_ticks, ask_ticks = self.book.bid_ticks, self.book.ask_ticks
-        mid = math.nan
-        if bid_ticks >= 0 and ask_ticks >= 0:
-            mid = self.instrument.to_price((bid_ticks + ask_ticks) / 2)
-        return BookQuotes(mid, self._impact_price(1), self._impact_price(-1))
-
-    def _impact_price(self, side: int) -> float:
-        """Average price of trading the impact notional against a side, NaN where it is thin."""
-        count = 16
-        while True:
-            price_ticks, size_lots = self.book.levels(side, count)
-            average = impact_price(
-                np.asarray(self.instrument.to_price(price_ticks), np.float64),
-                np.asarray(self._base_of(size_lots, price_ticks), np.float64),
-                self.params.impact_notional_quote,
-            )
-            if len(price_ticks) < count or not math.isnan(average):
-                return float(average)
-            count *= 4
-
     def _base_of(self, lots: Any, price_ticks: Any) -> Any:
         return self.form.to_base(lots, self.instrument.to_price(np.maximum(price_ticks, 1)))
 
@@ -272,6 +274,7 @@ class Perpetual(Venue):
 
     def observe(self, moment: Moment) -> PerpetualView:
         """Quotes, mark, funding and margin of the step."""
+        self._hear_house()
         marking, tiers = self.marking, self.params.maintenance_tiers
         return PerpetualView(
             index=self.index,
@@ -296,6 +299,7 @@ class Perpetual(Venue):
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
         """Carry out intents in order; returns a code for each. After expiry all are refused."""
         self.batches += 1
+        self._hear_house()
         if self.expired:
             return np.full(len(intents), Code.HALTED, np.int64)
         limits = np.minimum(intents["limit"][intents["action"] == PLACE], MAX_PRICE_TICKS)
@@ -305,6 +309,29 @@ class Perpetual(Venue):
         execute(desk, self._rules, intents, codes)
         self._keep(desk)
         return codes
+
+    def _hear_house(self) -> None:
+        """Take up what accounts have elsewhere in the group; what they have here may change."""
+        if self.house is not None and self._terms.mark_ticks > 0:
+            self.house.inform(self)
+
+    def records(self, into: NDArray[np.int64]) -> None:
+        """By account: value, initial margin, maintenance and cost of the position, in atoms."""
+        if self._terms.mark_ticks > 0:
+            rules = (self._rules.initial, self._liquidator.maintenance)
+            account_records(self._positions, self._terms, rules, into)
+
+    @property
+    def held_claim(self) -> int:
+        """Claim of the fund that belongs to lots which it could not close here."""
+        return self._liquidator.held_claim
+
+    def take_records(self, others: NDArray[np.int64]) -> None:
+        """What accounts have in the group apart from here: equity, initial, maintenance."""
+        positions = self._positions
+        columns = (positions.other_equity, positions.other_initial, positions.other_maintenance)
+        for column, values in zip(columns, others.T, strict=False):
+            column[:] = values
 
     def _desk(self, most_fills: int) -> Desk:
         """What kernels work on, with room for so many fills; untouched rows cost no memory."""
@@ -330,6 +357,7 @@ class Perpetual(Venue):
         """Pass unsafe accounts down the waterfall, worst first; then debts without position."""
         if self._terms.mark_ticks < 1 or self.expired:
             return
+        self._hear_house()
         balances, terms = self._positions.balances, self._terms
         unsafe = self._liquidator.unsafe(self._positions, terms)
         self._liquidator.forgive(unsafe)
@@ -343,7 +371,7 @@ class Perpetual(Venue):
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
                 self._close(debtors, moment)
-        owes = balances[terms.fund, terms.margin] < 0
+        owes = balances[terms.fund, terms.margin] < 0 and not terms.grouped
         if owes or balances[terms.fund, terms.contract]:
             self.shortfalls += 1
             equity = self.equity(self.accounts[1:2])[0]
@@ -368,7 +396,11 @@ class Perpetual(Venue):
         return liquidation_log(rows, self.form)
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Claims and positions of accounts at the mark, in units of the settlement asset."""
+        """Claims and positions of accounts at the mark, in units of the settlement asset.
+
+        In a group, all that the accounts have there.
+        """
+        self._hear_house()
         return np.asarray(self._units(equity_column(self._positions, self._terms, accounts)))
 
     def fill_scales(self, fills: Fills) -> tuple[Any, Any, Any]:
@@ -409,7 +441,9 @@ class Perpetual(Venue):
         mark = reference if math.isnan(self.marking.mark) else self.marking.mark
         settlement = moment.reference.get(self.form.settlement.name, 1.0)
         lot, claim = self.form.unit_values(mark, settlement)
-        return {self.contract.name: lot, self.margin.name: claim}
+        if self.house is not None:
+            return {self.contract.name: lot}
+        return {self.contract.name: lot, self.custody.margin.name: claim}
 
     def check(self) -> None:
         """Raise unless claims are backed, debts are nobody's, and the book agrees with columns."""
@@ -419,7 +453,7 @@ class Perpetual(Venue):
         )
         if fault:
             rule = f"{FAULTS[fault]}, account {account}"
-            raise BrokenInvariant(rule, self.name, self.margin.name, int(difference))
+            raise BrokenInvariant(rule, self.name, self.custody.margin.name, int(difference))
 
     def measure(self, moment: Moment) -> dict[str, float]:
         """The step's figures; depth is what rests within 1 % of the mid."""

@@ -47,13 +47,15 @@ def first_fault(
     """Index into FAULTS (0: none), the account and the difference."""
     balances = positions.balances
     backing = balances[terms.vault, terms.quote] + balances[terms.vault, terms.margin]
-    if backing != 0:
+    if backing != 0 and not terms.grouped:
         return 1, terms.vault, backing
     for account in range(len(balances)):
         contracts = balances[account, terms.contract]
         claim = balances[account, terms.margin]
         entry = positions.entry_atoms[account]
-        excused = account == terms.vault or (account == terms.fund and fund_may_owe)
+        excused = (
+            terms.grouped or account == terms.vault or (account == terms.fund and fund_may_owe)
+        )
         if contracts == 0 and claim < 0 and not excused:
             return 2, account, claim
         sign = -1 if terms.form == INVERSE else 1

@@ -115,6 +115,8 @@ def _move_collateral(desk: Desk, account: int, collateral_atoms: int) -> None:
 def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int) -> int:
     """Deposit, or withdraw where the amount is negative."""
     balances, terms = desk.positions.balances, desk.terms
+    if terms.grouped:
+        return _INVALID
     if collateral_atoms > 0 and balances[account, terms.quote] < collateral_atoms:
         return _INSUFFICIENT_BALANCE
     if collateral_atoms < 0:

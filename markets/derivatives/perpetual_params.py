@@ -34,6 +34,12 @@ class PerpetualParams(MarkingParams):
     taker_fee_ppm: int = Field(default=500, ge=0, le=100_000)
     initial_margin_ppm: int = Field(default=10_000, gt=0, le=PPM)
     maintenance_tiers: tuple[MarginTier, ...] = (MarginTier(),)
+    size_factor: float = Field(default=0.0, ge=0)
+    """f of the initial rate f*sqrt(coins); the maintenance rate is 0.6 of it."""
+    open_interest_caps_quote: tuple[float, float] = (0.0, 0.0)
+    """Open notional from which, and at which, the initial rate rises, and is 100 %; 0: never."""
+    house: str = ""
+    """Clearing house whose claims are the margin here too; without, the venue has its own."""
     market_band_ppm: int = Field(default=50_000, ge=0, lt=PPM)
     insurance_fund_quote: float = Field(default=0.0, ge=0)
     """Brought in from outside at the start."""
@@ -48,6 +54,10 @@ class PerpetualParams(MarkingParams):
             raise ValueError("maintenance_tiers must begin at floor 0 and rise")
         if sorted(rates) != rates or rates[0] > self.initial_margin_ppm:
             raise ValueError("maintenance rates must rise from at most initial_margin_ppm")
+        if self.index_weights and len(self.index_weights) != len(self.index_venues):
+            raise ValueError("index_weights must be as many as index_venues")
+        if self.house and self.liquidation.value("clawback_seconds"):
+            raise ValueError("liquidation.clawback_seconds needs margin of the venue's own")
         if self.maker_fee_ppm + self.taker_fee_ppm < 0:
             raise ValueError("maker_fee_ppm must not give back more than taker_fee_ppm takes")
         return self

@@ -194,6 +194,27 @@ def pay_funding(positions: Positions, terms: Terms, rate_1e9: int, owed_atoms: I
 
 
 @kernel()
+def account_records(
+    positions: Positions, terms: Terms, rules: tuple[Brackets, Brackets], records: NDArray[np.int64]
+) -> None:
+    """By account: value of the position, initial margin with open orders, maintenance, cost."""
+    for account in range(len(records)):
+        contracts = positions.balances[account, terms.contract]
+        bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
+        records[account] = 0
+        if contracts != 0 or bids != 0 or asks != 0:
+            value = value_atoms(terms, contracts, terms.mark_ticks)
+            exposed = max(abs(contracts + bids), abs(contracts - asks))
+            initial = requirement_atoms(
+                rules[0], abs(value_atoms(terms, exposed, terms.mark_ticks))
+            )
+            records[account, 0] = value
+            records[account, 1] = initial
+            records[account, 2] = requirement_atoms(rules[1], abs(value))
+            records[account, 3] = positions.entry_atoms[account]
+
+
+@kernel()
 def find_unsafe(
     positions: Positions, terms: Terms, brackets: Brackets, accounts: Integers, ratios: Floats
 ) -> int:

@@ -17,7 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from markets.derivatives.positions import Integers, Positions, Terms, equity_column, value_atoms
+from markets.derivatives.positions import (
+    Integers,
+    Positions,
+    Terms,
+    backing_column,
+    equity_column,
+    value_atoms,
+)
 from markets.outcomes import Flows, Reason, flows
 from markets.rounding import PPM
 
@@ -60,7 +67,10 @@ def _within(parts: Integers, most: Integers) -> Integers:
 
 
 def close_all(positions: Positions, terms: Terms, fee_ppm: int) -> Settled:
-    """Turn every position into claims at the mark; debts become the fund's."""
+    """Turn every position into claims at the mark; debts become the fund's.
+
+    In a group a claim below zero may be backed by something else, and is the house's to judge.
+    """
     balances = positions.balances
     contracts = balances[:, terms.contract].copy()
     values = value_atoms(terms, contracts, terms.mark_ticks)
@@ -73,10 +83,11 @@ def close_all(positions: Positions, terms: Terms, fee_ppm: int) -> Settled:
     claims = balances[:, terms.margin]
     whole, rest = np.divmod(np.abs(values), PPM)
     fees = whole * fee_ppm - (-(rest * fee_ppm) // PPM)
-    fees = np.where(own, 0, np.clip(fees, 0, np.maximum(claims, 0)))
+    backing = backing_column(positions, terms, np.arange(len(balances)))
+    fees = np.where(own, 0, np.clip(fees, 0, np.maximum(backing, 0)))
     claims -= fees
     claims[terms.fees] += fees.sum()
-    debts = np.where(own, 0, np.maximum(-claims, 0))
+    debts = np.where(own | terms.grouped, 0, np.maximum(-claims, 0))
     claims += debts
     claims[terms.fund] -= debts.sum()
     return Settled(fees, debts, -int(values.sum()))
@@ -114,6 +125,10 @@ def cover_deficit(positions: Positions, terms: Terms, profits: Integers) -> Inte
 def settle_dated(positions: Positions, terms: Terms, fee_ppm: int) -> tuple[list[Flows], int]:
     """Close all at the mark, cover what is owed, pay everybody; returns flows and the cut."""
     settled = close_all(positions, terms, fee_ppm)
+    if terms.grouped:
+        everybody = np.arange(len(positions.balances))
+        fees = flows(everybody, terms.fees, terms.margin, settled.fees_atoms, Reason.FEE)
+        return [fees], 0
     profits = positions.balances[:, terms.margin] - positions.deposited_atoms
     cut = cover_deficit(positions, terms, profits)
     pay_out(positions, terms)

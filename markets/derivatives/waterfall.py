@@ -52,6 +52,7 @@ from markets.derivatives.liquidation_work import (
 from markets.derivatives.order_admission import band_limit
 from markets.derivatives.positions import (
     Integers,
+    backing_atoms,
     cost_atoms,
     equity_atoms,
     equity_share,
@@ -75,7 +76,7 @@ _RANK_SHORTS = int(Stop.RANK_SHORTS)
 @kernel(inline="always")
 def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> int:
     """The fund's cash when `lots` more have gone at a price; other positions' claims apart."""
-    claim = desk.positions.balances[desk.terms.fund, desk.terms.margin] - progress[HELD_CLAIM]
+    claim = backing_atoms(desk.positions, desk.terms, desk.terms.fund) - progress[HELD_CLAIM]
     proceeds = -cost_atoms(desk.terms, -progress[SIDE] * lots, price_ticks)
     share = share_up(progress[CLAIM], progress[CLOSED] + lots, progress[SIZE])
     return claim - progress[CLAIM] + share + proceeds
@@ -217,6 +218,9 @@ def _backstop_takes(desk: Desk, work: Liquidation, account: int) -> bool:
 
 @kernel()
 def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
+    """Whether there is something to close; in a group, debts without position are the house's."""
+    if desk.terms.grouped and desk.positions.balances[account, desk.terms.contract] == 0:
+        return False
     needed = needed_atoms(desk.positions, desk.terms, maintenance, account)
     return equity_atoms(desk.positions, desk.terms, account) < needed
 

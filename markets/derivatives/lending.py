@@ -1,0 +1,64 @@
+"""Lending inside a clearing house: idle margin is lent to those whose net balance is below zero.
+
+    net      claims + value of positions (unrealised profit earns, loss pays), or claims at cost
+    U        sum of negative nets / sum of positive nets
+    borrower pays |net|*rate(U)*hours/8760, rounded up, rate from the kinked curve
+    lender   receives his part of what borrowers pay less the reserve, rounded down
+
+So the payments of a step sum to zero with the reserve, which goes to the fund together with the
+dust of rounding; a lender's rate is borrow*U*(1 - reserve) up to that. Borrowers are accounts that
+hold other collateral: they have withdrawn, or lost, more of the settlement asset than they had.
+Curve and rates: `interest`. Sources: Gauntlet's Jupiter Lend proposal, Backpack (the rule of the
+net balance is ours). Left out: a cap on single borrowers, rate controllers.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from markets.derivatives.interest import HOURS_A_YEAR, RateCurve, borrow_rate, utilisation
+from markets.derivatives.positions import Integers
+from markets.params import Params
+from markets.rounding import PPM, SLACK
+
+
+class LendingParams(Params):
+    """Annual plain rates at utilisation 0, at the kink and at 1; the reserve's part of interest."""
+
+    enabled: bool = False
+    kink: float = Field(default=0.8, gt=0, lt=1)
+    rate_at_0: float = Field(default=0.0, ge=0)
+    rate_at_kink: float = Field(default=0.15, ge=0)
+    rate_at_1: float = Field(default=0.8, ge=0)
+    reserve_ppm: int = Field(default=100_000, ge=0, le=PPM)
+    lend_unrealised: bool = True
+    """Whether unrealised profit earns and loss pays: an interest-bearing perpetual."""
+
+    @property
+    def curve(self) -> RateCurve:
+        """The kinked curve."""
+        return RateCurve(self.kink, self.rate_at_0, self.rate_at_kink, self.rate_at_1)
+
+
+class Interest(NamedTuple):
+    """One step's interest: by account what it receives (below 0: pays), and what is reserved."""
+
+    received_atoms: Integers
+    reserved_atoms: int
+    utilisation: float
+    borrow_rate: float
+
+
+def interest_of(nets_atoms: Integers, params: LendingParams, hours: float) -> Interest:
+    """Interest of so many hours on net balances; payments and reserve sum to zero."""
+    owed, lent = np.maximum(-nets_atoms, 0), np.maximum(nets_atoms, 0)
+    used = float(utilisation(float(owed.sum()), float(lent.sum())))
+    rate = float(borrow_rate(params.curve, used))
+    part = rate * hours / HOURS_A_YEAR
+    paid = np.ceil(owed * (part * (1.0 + SLACK))).astype(np.int64)
+    reserve = -(-int(paid.sum()) * params.reserve_ppm // PPM)
+    share = max(int(paid.sum()) - reserve, 0) / max(int(lent.sum()), 1)
+    earned = np.floor(lent * (share * (1.0 - SLACK))).astype(np.int64)
+    kept = int(paid.sum() - earned.sum())
+    return Interest(earned - paid, kept, used, rate)
