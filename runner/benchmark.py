@@ -15,7 +15,6 @@ core it got, so other load on the machine shows in the rates and less in the eff
 import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from runner.design import read_sweep
 from runner.dispatch import Dispatcher
 from runner.execution import Target, perform
 from runner.folder import Folder
+from runner.memory import held_bytes
 from runner.progress import SweepProgress
 from runner.results import load
 from runner.spec import RunSpec
@@ -141,20 +141,18 @@ def _whole_sweep(folder: Path, runs: int) -> tuple[list[Figure], float]:
     _specs(folder, runs, 4_000_000)
     command = [sys.executable, "-m", "runner", "sweep", str(file), "--out", str(out)]
     start = time.perf_counter()
-    first = float("nan")
+    first, peak = float("nan"), 0
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             if first != first and store.parts(Folder(out), store.RUNS):
                 first = time.perf_counter() - start
+            peak = max(peak, held_bytes(process.pid))
             time.sleep(POLL_SECONDS)
     whole = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    if sys.platform == "darwin":
-        peak /= 1024
     figures = [
         Figure("cold start to the first finished run", first, "s", FIRST_SECONDS),
         Figure(f"whole sweep of {runs:,} runs, cold", whole, "s", None, "with summary and figure"),
-        Figure("memory of the driver at most", peak, "MB", MEMORY_MB),
+        Figure("memory of the driver at most", peak / 2**20, "MB", MEMORY_MB),
     ]
     return figures, whole
 

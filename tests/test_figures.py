@@ -84,6 +84,27 @@ def test_flows_are_summed_by_payer_receiver_and_reason():
     assert labels(axes) == ["fee", "funding"]
 
 
+@pytest.mark.parametrize("largest", [3.0, 4.2e5, 8.7e8, 9.99e9])
+def test_sums_of_any_size_have_labels_that_do_not_touch(largest):
+    flows = pd.DataFrame(
+        {
+            "payer": ["swappers", "arbitrageur"],
+            "receiver": ["pool", "perpetual"],
+            "asset": "USD",
+            "reason": ["slippage", "liquidation"],
+            "paid": [largest, largest / 3],
+        }
+    )
+    figure = figures.flows_figure(flows, ["USD"])
+    figures.png(figure)
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    shown = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
+    boxes = [text.get_window_extent() for text in shown]
+    assert 2 <= len(boxes) <= 5
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_figure_is_saved_without_a_display(runs, tmp_path):
     target = tmp_path / "figure.png"
     figures.save(figures.outcome_figure(runs, "p_leverage", "m_adl"), target)
