@@ -51,3 +51,60 @@ def test_the_funding_rate_is_that_of_the_average_premium() -> None:
         assert stamped == (step == 3600)
     assert marking.funding_rate == pytest.approx(0.0011875)
     assert marking.seconds_to_funding(3601.0) == 3599.0
+
+
+def test_a_member_that_no_longer_moves_is_dropped_until_it_does() -> None:
+    marking = Marking(MarkingParams(index_stale_seconds=10.0))
+    for step in range(15):
+        marking.update(
+            [90.0, 100.0 + step, 102.0 + step], np.nan, book_quotes(np.nan), moment(step)
+        )
+    assert marking.index == 116.0  # of 114 and 116: at an exact half the higher
+    marking.update([91.0, 115.0, 117.0], np.nan, book_quotes(np.nan), moment(15))
+    assert marking.index == 115.0
+    for step in range(16, 40):  # all stale: better an old index than none
+        marking.update([91.0, 115.0, 117.0], np.nan, book_quotes(np.nan), moment(step))
+    assert marking.index == 115.0
+
+
+def test_an_outlying_member_does_not_move_the_mean() -> None:
+    for deviation, index in ((0.0, 91.25), (0.05, 100.0)):
+        params = MarkingParams(index_rule="mean", index_deviation=deviation)
+        marking = Marking(params)
+        marking.update([65.0, 99.0, 100.0, 101.0], np.nan, book_quotes(np.nan), moment(0))
+        assert marking.index == pytest.approx(index)
+
+
+def test_members_have_weights() -> None:
+    marking = Marking(MarkingParams(index_weights=(3.0, 2.0, 2.0, 1.0)))
+    marking.update([100.0, 101.0, 102.0, 103.0], np.nan, book_quotes(np.nan), moment(0))
+    assert marking.index == 101.0
+
+
+def test_the_fair_basis_mark_is_the_index_lifted_by_what_is_left_of_the_rate() -> None:
+    marking = Marking(MarkingParams(mark_rule="fair_basis", funding_interval_seconds=100.0))
+    marking.funding_rate = 0.004
+    marking.update([100.0], np.nan, book_quotes(150.0), moment(25))
+    assert marking.mark == pytest.approx(100.0 * (1 + 0.004 * 0.75))
+
+
+def test_the_oracle_median_lies_between_book_and_oracle() -> None:
+    marking = Marking(MarkingParams(mark_rule="oracle_median", basis_ema_seconds=1e4))
+    for step in range(5):
+        marking.update([100.0], np.nan, book_quotes(100.2), moment(step))
+    marking.update([100.0], np.nan, book_quotes(95.0), moment(5))
+    assert 95.0 < marking.mark <= 100.0
+
+
+def test_newer_premium_samples_may_weigh_more() -> None:
+    """Samples 1, 2, 3 per mille with weights 1, 2, 3: 14/6."""
+    for linear, mean in ((False, 2.0), (True, 14 / 6)):
+        params = MarkingParams(
+            premium_linear_weights=linear, funding_interval_seconds=3.0, funding_damper=0.0
+        )
+        marking = Marking(params)
+        for step in range(3):
+            quotes = book_quotes(100.0, impact_bid=100.1 + 0.1 * step)
+            marking.update([100.0], np.nan, quotes, moment(step))
+        assert marking.stamp(moment(3))
+        assert marking.funding_rate == pytest.approx(mean * 1e-3 / 9_600)

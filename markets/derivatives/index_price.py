@@ -1,8 +1,8 @@
 """The index of a venue: a weighted median or mean of its members, the unfit ones dropped.
 
 A member without a mid has no say. One whose mid has not moved for `stale_seconds` is stale; one
-farther than `deviation` (a fraction) from the weighted median of the others that are fresh is
-outlying: both are left out, unless nobody would be left. 0 turns a test off. Weights follow the
+farther than `deviation` (a fraction) from the weighted median of all that are fresh is outlying:
+both are left out, unless nobody would be left. 0 turns a test off. Weights follow the
 order of the members and are equal where none are given: 3, 2, 2, 1, ... at Hyperliquid, volumes at
 Binance. Prices are quote per base; nothing is rounded. Left out: dropping by volume or by error
 rates of the member's interface.
