@@ -684,3 +684,42 @@ def test_a_rebate_above_the_taker_fee_is_a_config_error():
         OrderBook.Params.read({"maker_fee_ppm": -200, "taker_fee_ppm": 100}, "book")
     with pytest.raises(ConfigError, match=r"book\.self_trade"):
         OrderBook.Params.read({"self_trade": "perhaps"}, "book")
+
+
+# ---------------------------------------------------------------- one message a call
+
+
+def test_single_calls_do_what_a_batch_does():
+    session = differential(4, 600, (333, 77_777), "cancel_newest")
+    rows = np.concatenate(session.messages)
+    plain = rows[(rows["flags"] < 8) & (rows["action"] != CANCEL_ALL)]
+    batch, calls = (
+        Session.open((333, 77_777), 25.0, 170.0, "cancel_newest").floor for _ in range(2)
+    )
+    expected = batch.venue.execute(plain, NOW).tolist()
+    got = []
+    for row in plain:
+        if row["action"] == PLACE:
+            columns = (int(row[name]) for name in ("account", "side", "size", "limit", "flags"))
+            got.append(calls.venue.place(*columns))
+        else:
+            got.append(calls.venue.cancel(int(row["account"]), int(row["order"])))
+    assert got == expected
+    assert np.array_equal(batch.market.ledger.balances, calls.market.ledger.balances)
+    assert np.array_equal(batch.venue.drain_fills(), calls.venue.drain_fills())
+    assert len(calls.venue.drain_flows()) > 0
+    calls.venue.audit()
+
+
+def test_single_calls_grow_what_they_need():
+    floor = Floor(quote=1e9)
+    for number in range(5_000):
+        code = floor.venue.place(floor.traders[0], SELL, 1, 5_000 + 3 * number)
+        assert code == Code.RESTING
+    newest = floor.venue.newest_order
+    assert newest == floor.newest(0)
+    floor.venue._fill_buffer = floor.venue._fill_buffer[:10].copy()
+    floor.venue._lay()
+    assert floor.venue.place(floor.traders[1], BUY, 4_000, 2**26 - 1) == Code.FILLED
+    assert len(floor.fills()) == 4_000
+    assert floor.venue.cancel(floor.traders[0], newest) == Code.CANCELLED

@@ -10,7 +10,7 @@ atom. Anything else is a new order with the old one's display and expiry: it is 
 if the old were gone, and refused without a trace, or takes its place at the end of the queue.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from markets.intents import AMEND, CANCEL, CANCEL_ALL, PLACE
 from markets.kernel import kernel
 from markets.outcomes import Code
-from markets.spot.book import COUNT, NO_PRICE, USED, BookArrays, find
+from markets.spot.book import (
+    COUNT,
+    MAX_PRICE_TICKS,
+    NO_PRICE,
+    USED,
+    BookArrays,
+    find,
+)
 from markets.spot.desk import Batch, Terms, batch_at, book_at, stops_at, terms_at
 from markets.spot.entry import entry_of, is_covered, is_well_formed, refusal
 from markets.spot.lookahead import look_ahead
@@ -41,7 +48,7 @@ from markets.spot.settlement import (
 from markets.spot.stops import STOP_BIT, cancel_stop, drop, let_in, wait
 
 NEVER = 2**62
-_CONTINUOUS, _CALL = int(Phase.CONTINUOUS), int(Phase.CALL)
+_CONTINUOUS, _CALL, _OUTAGE = int(Phase.CONTINUOUS), int(Phase.CALL), int(Phase.OUTAGE)
 _PENDING, _RESTING, _CANCELLED = int(Code.PENDING), int(Code.RESTING), int(Code.CANCELLED)
 _INVALID, _UNKNOWN_ORDER = int(Code.INVALID), int(Code.UNKNOWN_ORDER)
 _INSUFFICIENT_BALANCE, _HALTED = int(Code.INSUFFICIENT_BALANCE), int(Code.HALTED)
@@ -210,6 +217,42 @@ def execute_batch(
     if stops.state[COUNT] > 0:
         let_in(book, balances, terms, batch, stops)
     return intents.size
+
+
+class Message(NamedTuple):
+    """An intent without a row: the columns of INTENT that an order book reads."""
+
+    action: int
+    account: int
+    side: int
+    size: int
+    limit: int
+    order: int
+    flags: int
+    trigger_ticks: int
+    display_lots: int
+    expiry_step: int
+
+
+@kernel()
+def execute_one(
+    desk: int, action: int, account: int, side_or_order: int, size_lots: int, limit_and_flags: int
+) -> int:
+    """Carry out one plain message; PENDING where it needs the loop above, and nothing has moved.
+
+    `side_or_order` is the side of an order, or the id for a cancel; `limit_and_flags` holds the
+    limit above the lowest eight bits.
+    """
+    book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
+    tally = batch.tally
+    if terms.phase == _OUTAGE or tally[INTERRUPTED] != 0 or stops.state[COUNT] > 0:
+        return _PENDING
+    if terms.guard_high_ticks < MAX_PRICE_TICKS:
+        return _PENDING
+    limit_ticks, flags = limit_and_flags >> 8, limit_and_flags & 255
+    order = side_or_order if action == CANCEL else 0
+    message = Message(action, account, side_or_order, size_lots, limit_ticks, order, flags, 0, 0, 0)
+    return _one(book, batch.balances, terms, batch, stops, message)
 
 
 @kernel()

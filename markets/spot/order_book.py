@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant
+from markets.intents import CANCEL, PLACE, cancel, limit_order, stack
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
 from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
@@ -29,7 +30,7 @@ from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_
 from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
 from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
-from markets.spot.messages import NEVER, execute_batch, expire
+from markets.spot.messages import NEVER, execute_batch, execute_one, expire
 from markets.spot.phases import PhaseClock, PhaseParams
 from markets.spot.settlement import (
     EXPIRING,
@@ -41,6 +42,7 @@ from markets.spot.settlement import (
     INTERRUPTED,
     LAST_TICKS,
     NEEDED_TICKS,
+    NEWEST_ORDER,
     RATE_SHIFT,
     REFILLS,
     STEP,
@@ -108,6 +110,7 @@ class OrderBook(Venue):
         self.book, self.stops = Book(), Book(orders=16, price_range=64)
         self.batches = 0
         self.phase = self.usual_phase
+        self._moment = Moment(0, 0.0, 1.0)
         self.last_call = NO_CALL
         self._clock, self._desk = PhaseClock(self.params), Desk()
         self._queued: list[NDArray[np.void]] = []
@@ -174,6 +177,7 @@ class OrderBook(Venue):
         elsewhere = ledger.domain != ledger.domain_names.index(self.domain)
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
         self.fee_tiers.open(len(ledger.owner))
+        self._lay()
 
     # ------------------------------------------------------------ time
 
@@ -195,6 +199,7 @@ class OrderBook(Venue):
             self._terms.guard_low_ticks, self._terms.guard_high_ticks = low_ticks, high_ticks
 
     def _count_volume(self) -> None:
+        self._collect()
         for fills in self._uncounted:
             self.fee_tiers.count(fills)
         self._uncounted.clear()
@@ -264,6 +269,7 @@ class OrderBook(Venue):
         self.batches += 1
         if self.phase == Phase.OUTAGE:
             return self._receive_nothing(intents)
+        self._moment = moment
         intents = np.ascontiguousarray(intents)
         codes = np.empty(len(intents), np.int64)
         tally, done = self._tally, 0
@@ -277,6 +283,36 @@ class OrderBook(Venue):
                 return codes
             else:
                 self._make_room(len(intents) - done)
+
+    def place(
+        self, account: int, side: int, size_lots: int, limit_ticks: int, flags: int = 0
+    ) -> int:
+        """One limit or market order at once, without an intent; returns its code.
+
+        For those who drive a venue by hand, message by message. The id of an order that came to
+        rest is `newest_order`.
+        """
+        self.batches += 1
+        limit = limit_ticks << 8 | flags
+        code: int = execute_one(self._desk.address, PLACE, account, side, size_lots, limit)
+        if code == Code.PENDING:
+            intent = limit_order(self.index, account, side, size_lots, limit_ticks, flags)
+            return int(self.execute(stack([intent]), self._moment)[0])
+        return code
+
+    def cancel(self, account: int, order: int) -> int:
+        """Cancel one order at once; see `place`."""
+        self.batches += 1
+        code: int = execute_one(self._desk.address, CANCEL, account, order, 0, 0)
+        if code == Code.PENDING:
+            intent = cancel(self.index, account, order)
+            return int(self.execute(stack([intent]), self._moment)[0])
+        return code
+
+    @property
+    def newest_order(self) -> int:
+        """The id of the order that came to rest last."""
+        return int(self._tally[NEWEST_ORDER])
 
     def _lay(self) -> int:
         """The address of the desk, with everything on it as it now is."""
@@ -316,14 +352,22 @@ class OrderBook(Venue):
         most_fills = self.book.count + int(self._tally[REFILLS])
         if len(self._fill_buffer) < 2 * most_fills:
             self._fill_buffer = np.empty(4 * most_fills, FILL)
+        self._lay()
 
     def forget(self) -> None:
         """See `Venue.forget`."""
+        self._collect()
         super().forget()
         self._without_flows.clear()
 
+    def drain_fills(self) -> Fills:
+        """The fills since the last call."""
+        self._collect()
+        return super().drain_fills()
+
     def drain_flows(self) -> Flows:
         """Fees and rebates since the last call."""
+        self._collect()
         if self._without_flows:
             fills = np.concatenate(self._without_flows)
             self._flows.append(fee_flows(fills, self._terms.fee_row, self._terms.quote_column))
@@ -384,6 +428,7 @@ class OrderBook(Venue):
 
     def recent_fills(self, count: int) -> Fills:
         """The last fills, oldest first; not all where they came in more than 64 batches."""
+        self._collect()
         fills = np.concatenate([np.zeros(0, FILL), *self._recent])
         return fills[len(fills) - min(count, len(fills)) :]
 
