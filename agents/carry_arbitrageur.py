@@ -54,8 +54,8 @@ class CarryArbitrageur(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        spot = market.venues[self.params.spot]
-        perpetual = market.venues[self.params.perpetual]
+        spot = market.venue(self.params.spot, f"{self.name}.spot")
+        perpetual = market.venue(self.params.perpetual, f"{self.name}.perpetual")
         if not isinstance(perpetual, Perpetual):
             raise ConfigError(f"{self.name}.perpetual", f"{perpetual.name} pays no funding")
         self._funding = perpetual.params

@@ -48,14 +48,14 @@ class TrendTraders(Cohort):
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
         params, draw = self.params, self.stream.standard_normal
-        quote = market.venues[params.venue].columns()[1]
+        quote = market.venue(params.venue, f"{self.name}.venue").columns()[1]
         spread = np.exp(params.collateral_sigma * draw(params.count))
         self.collateral_atoms = quote.to_atoms(params.collateral_median * spread)
         self.memory_hours = params.memory_hours * np.exp(params.memory_sigma * draw(params.count))
         used_to = params.volatility_per_year * np.sqrt(self.memory_hours / (365 * 24))
         self._per_score = used_to / np.sqrt(np.log(2.0))
         self._average = np.full(params.count, np.nan)
-        venue = market.venues[params.venue]
+        venue = market.venue(params.venue, f"{self.name}.venue")
         held = {quote.name: quote.to_units(self.collateral_atoms)}
         self.accounts = self.endow_all(market, venue.domain, held)
 

@@ -6,7 +6,7 @@ field that is not set. GMX v1: no impact, borrow fee in proportion to what is re
 impact into and out of an impact pool, funding between the sides, a kinked borrow fee, a cap on the
 profit paid and deleveraging above a factor. Jupiter: linear impact on the size, all collateral lost
 in liquidation, 75 % of the fees to the providers. Sources: GMX v1 Vault, gmx-synthetics README,
-Jupiter JLP docs. Factors of impact, funding and borrowing are sizes to be set for the market at hand.
+Jupiter JLP docs. Factors of impact, funding and borrowing must be set for the market at hand.
 """
 
 from enum import StrEnum

@@ -1,0 +1,73 @@
+"""12-13 March 2020: the fall, the worst hour, two waves, funding below zero, a fund that held.
+
+BTC/USD on Bitstamp fell from 7,934.57 to 3,850.00 (-51.5 %), -16.5 % from close to close in the
+worst hour; two waves 13 to 16 hours apart; Binance's mean funding on the 13th, -0.127 % in 8 hours,
+is the lowest of its history; BitMEX's insurance fund lost 2,606 of about 35,000 XBT and nobody was
+deleveraged. The books, not the path, are compared: the low and the hour are those of the spot
+book's mid, the waves those of the liquidations on the perpetual. Averages over runs of the scenario
+`march_2020`, on the built-in turning points or, where the folder of histories is named by
+`FATHOM_DATA`, on the day's hourly bars.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from experiments.paths import History
+from experiments.reproduction import Row
+from experiments.scenario import find_scenario
+from experiments.simulate import resolve, simulate
+
+CITATION = (
+    "BTC/USD on Bitstamp, hourly, 12-13 March 2020; funding of Binance BTCUSDT; insurance fund of "
+    "BitMEX, March 2020"
+)
+DEFAULT_RUNS = 2
+
+BARS = "btc_hourly/bitstamp_btcusd_1h_2020-03-09_15.csv"
+FIRST, LAST = datetime(2020, 3, 11, 23), datetime(2020, 3, 13, 23)
+SHAPES = (
+    ("fall of the spot book", "fall", -0.515, 0.02),
+    ("worst hour of the spot book", "worst_hour", -0.165, 0.02),
+    ("mean funding on the 13th, % in 8 hours", "funding_percent", -0.127, 0.1),
+    ("hours between the waves", "waves_apart", 14.5, 1.5),
+    ("ADL over liquidations", "adl_ratio", 0.0, 0.02),
+)
+"""Quantity, metric, published figure and tolerance."""
+
+
+def history() -> History | None:
+    """The hourly bars of the two days where they are at hand, from the close before."""
+    folder = os.environ.get("FATHOM_DATA")
+    path = Path(folder) / BARS if folder else None
+    if path is None or not path.is_file():
+        return None
+    bars = pd.read_csv(path, parse_dates=["date"]).set_index("date")
+    before, bars = bars.loc[FIRST, "close"], bars.loc[FIRST:LAST].iloc[1:]
+    opened = np.asarray([before, *bars["open"].iloc[1:]], np.float64)
+    others = [np.asarray(bars[name], np.float64) for name in ("high", "low", "close")]
+    prices = [opened, *others]
+    return History.from_bars(np.arange(len(bars)) * 3600.0, prices)
+
+
+def reproduce(runs: int, seed: int) -> list[Row]:
+    """All shapes, averaged over `runs`."""
+    scenario = find_scenario("march_2020")
+    params, path = resolve(scenario, {}), history()
+    metrics = [simulate(scenario, params, seed + run, history=path).metrics for run in range(runs)]
+    for run in metrics:
+        run["funding_percent"] = 100 * run["funding_second_day"]
+        run["waves_apart"] = run["second_wave"] - run["first_wave"]
+    return [
+        _row(quantity, published, tolerance, np.array([run[metric] for run in metrics]))
+        for quantity, metric, published, tolerance in SHAPES
+    ]
+
+
+def _row(quantity: str, published: float, tolerance: float, values: np.ndarray) -> Row:
+    """A mean over runs with its standard error; NaN for a single run."""
+    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return Row("march_2020", quantity, published, tolerance, float(values.mean()), float(error))
