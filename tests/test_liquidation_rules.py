@@ -148,7 +148,10 @@ def test_what_the_backstop_may_not_take_goes_on(limit) -> None:
     bench.mark(97)
     bench.liquidate()
     assert bench.lots(long) == 0
-    assert bench.lots(bench.venue.accounts[3]) == 0
+    backstop = bench.venue.accounts[3]
+    assert bench.lots(backstop) == 0
+    assert bench.units(bench.claim(backstop)) == rule.value("backstop_capital")
+    assert bench.fund() == bench.claim(long) == 0
     assert bench.venue.measure(bench.moment)["adl"] == 500
 
 
@@ -322,6 +325,15 @@ def test_a_winner_passed_over_often_is_left_out_for_the_step() -> None:
     bench.market.check()
 
 
+def taken_at_their_worth(bench, before):
+    """Who has traded with nobody in between is taken over with the equity that he had."""
+    log, fills = bench.venue.drain_liquidations(), bench.venue.drain_fills()
+    traded = {*fills["maker"].tolist(), *fills["taker"].tolist()}
+    for account, by, equity in zip(log.account, log.by, log.equity, strict=True):
+        if by in ("fund", "backstop") and int(account) not in traded:
+            assert equity == pytest.approx(before[account], abs=3e-6)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
@@ -359,7 +371,11 @@ def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -
             limit = max(1, price + int(rng.integers(-4, 5)))
             order = limit_order(0, user, side, lots, limit)
             bench.do(order if rng.random() < 0.7 else market_order(0, user, side, lots))
+        rows = np.arange(len(bench.balances))
+        before = bench.venue.equity(rows)
+        bench.venue.drain_fills()
         bench.liquidate()
+        taken_at_their_worth(bench, before)
         balances, terms = bench.balances, bench.venue._terms
         rows = np.setdiff1d(np.arange(1, len(balances)), [terms.vault])
         total = round(bench.venue.equity(rows).sum() * 10**6)
@@ -386,3 +402,38 @@ def test_wrong_rules_are_named() -> None:
         with pytest.raises(ConfigError, match="stages"):
             Perpetual.Params.read({"liquidation": {"stages": wrong}})
     assert rule_of("bitmex").has(Stage.ORDERS)
+
+
+def cascade(depth, rule):
+    """Longs of falling leverage, a mark that follows the book, and one sale of a fixed size."""
+    bench = Bench(
+        32,
+        1e6,
+        liquidation=rule,
+        basis_bandwidth=0.5,
+        basis_ema_seconds=1.0,
+        initial_margin_ppm=20_000,
+        tick=0.1,
+    )
+    *longs, maker, seller = bench.users
+    bench.do(deposit(0, np.array([maker, seller]), bench.atoms(9e5)))
+    for number, user in enumerate(longs):
+        bench.do(deposit(0, user, bench.atoms(21 + 4 * number)))
+        bench.trade(user, seller, 10, 100)
+    bench.do(*[limit_order(0, maker, BUY, int(1_000 * depth), 999 - tick) for tick in range(400)])
+    bench.do(limit_order(0, maker, SELL, 1, 1_010))
+    bench.mark(100)
+    bench.do(market_order(0, seller, SELL, 100_000))
+    liquidated = 0
+    for _ in range(30):
+        bench.mark(100)
+        bench.liquidate()
+        liquidated += bench.venue.measure(bench.moment)["liquidated"]
+    return liquidated
+
+
+@pytest.mark.parametrize("preset", ["takeover", "binance", "dydx"])
+def test_thinner_books_liquidate_more(preset) -> None:
+    deep, middle, thin = (cascade(depth, rule_of(preset)) for depth in (40.0, 8.0, 2.0))
+    assert deep <= middle <= thin
+    assert thin > deep

@@ -8,8 +8,9 @@
 So the payments of a step sum to zero with the reserve, which goes to the fund together with the
 dust of rounding; a lender's rate is borrow*U*(1 - reserve) up to that. Borrowers are accounts that
 hold other collateral: they have withdrawn, or lost, more of the settlement asset than they had.
-Curve and rates: `interest`. Sources: Gauntlet's Jupiter Lend proposal, Backpack (the rule of the
-net balance is ours). Left out: a cap on single borrowers, rate controllers.
+Where debts outgrow what is lent the rate is that of U = 1. Curve and rates: `interest`. Sources:
+Gauntlet's Jupiter Lend proposal, Backpack (the rule of the net balance is ours).
+Left out: a cap on single borrowers, rate controllers.
 """
 
 from typing import NamedTuple
@@ -54,7 +55,7 @@ def interest_of(nets_atoms: Integers, params: LendingParams, hours: float) -> In
     """Interest of so many hours on net balances; payments and reserve sum to zero."""
     owed, lent = np.maximum(-nets_atoms, 0), np.maximum(nets_atoms, 0)
     used = float(utilisation(float(owed.sum()), float(lent.sum())))
-    rate = float(borrow_rate(params.curve, used))
+    rate = float(borrow_rate(params.curve, min(used, 1.0)))
     part = rate * hours / HOURS_A_YEAR
     paid = np.ceil(owed * (part * (1.0 + SLACK))).astype(np.int64)
     reserve = -(-int(paid.sum()) * params.reserve_ppm // PPM)

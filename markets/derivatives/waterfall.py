@@ -18,7 +18,7 @@ margin ratio first, then account; each side is ranked once a step. Sources: see 
 
 import numpy as np
 
-from markets.derivatives.brackets import Brackets
+from markets.derivatives.brackets import Brackets, requirement_atoms
 from markets.derivatives.deleveraging import (
     Queue,
     close_in_queue,
@@ -206,12 +206,13 @@ def _backstop_takes(desk: Desk, work: Liquidation, account: int) -> bool:
         return False
     if own < rule.backstop_floor:
         return False
+    needed = requirement_atoms(work.maintenance, notional)
+    if terms.grouped:
+        needed += positions.other_maintenance[backstop]
+    if own + claim + value < needed:
+        return False
     take_lots(positions, terms, account, -contracts, claim)
     take_lots(positions, terms, backstop, contracts, -claim)
-    if _is_unsafe(desk, work.maintenance, backstop):
-        take_lots(positions, terms, backstop, -contracts, -claim)
-        take_lots(positions, terms, account, contracts, claim)
-        return False
     note(work, (account, contracts, claim + value, BY_BACKSTOP, -claim, 0))
     return True
 
