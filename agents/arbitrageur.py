@@ -4,7 +4,8 @@ When the pool sells below the book's bid by more than both fees, the arbitrageur
 until its next unit costs what the bid brings after the taker fee, and sells as much on the book;
 and the other way round. The pool's answer to "input until price p" is a closed form. Both legs are
 sent in one step to two domains that know nothing of each other, so a leg can fail or fill in part:
-that risk is real and stays in the inventory, which limits what is sent.
+that risk is real and stays in the inventory, which limits what is sent. It sends nothing in a step
+without a block, nor while its last swap waits for one: its book leg would be filled at once.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from markets.intents import (
     with_tip,
 )
 from markets.market import Market, View
+from markets.pools.pool import Pool
 from markets.rounding import PPM
+from markets.spot.order_book import OrderBook
 
 
 class PoolArbitrageur(Trader):
@@ -47,11 +50,15 @@ class PoolArbitrageur(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        book, pool = market.venues[self.params.book], market.venues[self.params.pool]
+        book, pool = (
+            market.venue(self.params.book, f"{self.name}.book", OrderBook),
+            market.venue(self.params.pool, f"{self.name}.pool", Pool),
+        )
         base, quote = book.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.book_account = self.endow(market, book.domain, held)
         self.pool_account = self.endow(market, pool.domain, held)
+        self._domain = pool.domain
         self._columns = {
             BUY: market.ledger.column[quote.name],
             SELL: market.ledger.column[base.name],
@@ -60,6 +67,9 @@ class PoolArbitrageur(Trader):
 
     def act(self, view: View) -> Sequence[Intent]:
         """Compare the pool with the book on both sides; at most one side can pay."""
+        chain = view.domains[self._domain]
+        if chain is not None and chain.must_wait(view.moment, self.pool_account):
+            return NOTHING
         book, pool = view[self.params.book], view[self.params.pool]
         cost = (self.params.book_fee_ppm + self.params.minimum_profit_ppm) / PPM
         slip = self.params.slippage_ppm / PPM

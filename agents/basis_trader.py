@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from agents.trader import NOTHING, Trader
+from markets.derivatives.perpetual import Perpetual
 from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, deposit, limit_order
 from markets.market import Market, View
-from markets.spot.order_book import BookView
+from markets.spot.order_book import BookView, OrderBook
 
 
 class BasisTrader(Trader):
@@ -38,7 +39,8 @@ class BasisTrader(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        spot = market.venues[self.params.spot]
+        spot = market.venue(self.params.spot, f"{self.name}.spot", OrderBook)
+        market.venue(self.params.perpetual, f"{self.name}.perpetual", Perpetual)
         base, quote = spot.columns()[:2]
         held = self.params.quote + self.params.margin
         self.account = self.endow(

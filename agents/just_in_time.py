@@ -20,6 +20,7 @@ from markets.intents import (
     ADD_RANGE,
     BUY,
     COLLECT,
+    POOL_INTENT,
     REMOVE_RANGE,
     SWAP_EXACT_IN,
     Intent,
@@ -53,7 +54,7 @@ class JustInTimeProvider(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.pool]
+        venue = market.venue(self.params.pool, f"{self.name}.pool")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote + self.params.gas}
         self.account = self.endow(market, venue.domain, held)
@@ -68,13 +69,14 @@ class JustInTimeProvider(Trader):
         chain, pool = view.domains[self._domain], view[self.params.pool]
         if not len(chain.pending) or not chain.block_due(view.moment):
             return NOTHING
-        rows = chain.pending
+        rows, by_coin = chain.pending, chain.pending.view(POOL_INTENT)
         swaps = (rows["venue"] == pool.index) & (rows["action"] == SWAP_EXACT_IN)
         swaps &= rows["account"] != self.account
         if not swaps.any():
             return NOTHING
         price = pool.mid * pool.coins[1].scale / pool.coins[0].scale
-        worth = np.where(rows["side"] == BUY, 1.0, price) * rows["size"] * swaps
+        pays_quote = (rows["side"] == BUY) | ((rows["side"] == 0) & (by_coin["first"] == 1))
+        worth = np.where(pays_quote, 1.0, price) * rows["size"] * swaps
         target = int(np.argmax(worth))
         return self._surround(view, pool, int(chain.transaction[target]), float(worth[target]))
 

@@ -2,16 +2,20 @@
 
 What a constant-product position has lost against holding after the price moved by a factor r is
 the impermanent loss 2 sqrt(r)/(1 + r) - 1. The provider watches it on the pool's own price and
-withdraws everything once it is worse than `exit_loss`; it does not come back.
+withdraws everything once it is worse than `exit_loss`; it does not come back. A deposit that fails,
+such as for want of gas, is sent again, of what is left after gas and in the same proportion.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from pydantic import Field
 
 from agents.trader import NOTHING, Trader
-from markets.intents import Intent, add_liquidity, remove_liquidity
+from markets.chain import ChainView
+from markets.intents import ADD_LIQUIDITY, Intent, add_liquidity, remove_liquidity
 from markets.market import Market, View
+from markets.pools.constant_product_pool import ConstantProductPool
 from markets.pools.losses import impermanent_loss
 
 
@@ -31,27 +35,47 @@ class LiquidityProvider(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        pool = market.venues[self.params.venue]
+        pool = market.venue(self.params.venue, f"{self.name}.venue", ConstantProductPool)
         base, quote = pool.columns()[:2]
         held = self.params.quote + self.params.gas
         self.account = self.endow(
             market, pool.domain, {base.name: self.params.base, quote.name: held}
         )
-        self._entry_price = 0.0
+        self._domain, self._share = pool.domain, pool.share
+        self._columns = market.ledger.column[base.name], market.ledger.column[quote.name]
+        self._planned = base.to_atoms(self.params.base), quote.to_atoms(self.params.quote)
+        self._entry_price = self.params.quote / self.params.base
+        self._is_in, self._has_left = False, False
 
     def act(self, view: View) -> Sequence[Intent]:
-        """Deposit in the first step, then watch the loss."""
-        pool = view[self.params.venue]
-        if view.moment.step == 0:
-            self._entry_price = self.params.quote / self.params.base
-            base, quote = pool.instrument.base, pool.instrument.quote
-            amounts = base.to_atoms(self.params.base), quote.to_atoms(self.params.quote)
-            return [add_liquidity(pool.index, self.account, *amounts)]
+        """Deposit as soon as that can be, then watch the loss."""
+        pool, chain = view[self.params.venue], view.domains[self._domain]
+        if chain is not None and chain.waits(self.account):
+            return NOTHING
         shares = int(view.balances[self.account, pool.share_column])
         if not shares:
-            return NOTHING
+            return NOTHING if self._has_left else self._deposit(view, chain)
+        if not self._is_in:
+            self._is_in = True
+            self.note("deposits", self._share.to_units(shares))
         loss = -impermanent_loss(pool.mid / self._entry_price)
         if loss < self.params.exit_loss:
             return NOTHING
-        self.note("leaves", loss)
+        if not self._has_left:
+            self._has_left = True
+            self.note("leaves", loss)
         return [remove_liquidity(pool.index, self.account, shares)]
+
+    def _deposit(self, view: View, chain: ChainView | None) -> Sequence[Intent]:
+        """Both amounts as planned, or what gas leaves of them."""
+        part, amounts = Fraction(1), self._planned
+        for column, planned in zip(self._columns, amounts, strict=True):
+            held = int(view.balances[self.account, column])
+            if chain is not None and column == chain.fee_column:
+                held -= chain.fee_atoms(ADD_LIQUIDITY)
+            part = min(part, Fraction(max(0, held), max(1, planned)))
+        base_atoms, quote_atoms = (int(planned * part) for planned in amounts)
+        if not base_atoms or not quote_atoms:
+            return NOTHING
+        index = view[self.params.venue].index
+        return [add_liquidity(index, self.account, base_atoms, quote_atoms)]

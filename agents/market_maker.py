@@ -14,13 +14,17 @@ estimate is above `withdraw_volatility_per_hour`, the behaviour that empties boo
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
 from agents.trader import Trader
 from agents.volatility import VolatilityMeter
+from markets.derivatives.perpetual import Perpetual
 from markets.intents import BUY, POST_ONLY, SELL, Intent, cancel_all, deposit, limit_order
 from markets.market import Market, View
+from markets.spot.order_book import OrderBook
+from markets.venue import Venue
 
 
 def reservation_price(
@@ -39,6 +43,8 @@ def optimal_spread(risk_aversion: float, decay: float, variance: float, horizon:
 class MarketMaker(Trader):
     """Quotes a ladder of orders on each side of one order book."""
 
+    venue_kind: ClassVar[type[Venue]] = OrderBook
+
     class Params(Trader.Params):
         """Parameters of a market maker; sizes in base units, distances as fractions of price."""
 
@@ -47,12 +53,12 @@ class MarketMaker(Trader):
         """Base it starts with, which is also the inventory it aims at."""
         quote: float = Field(0.0, ge=0)
         """Quote it starts with."""
-        order_size: float = Field(1.0, gt=0)
+        order_size: float = Field(1.0, gt=0, le=1e9)
         levels: int = Field(5, ge=1, le=100)
         level_distance: float = Field(0.001, gt=0, lt=0.1)
         half_spread: float = Field(0.0005, gt=0, lt=0.1)
         """Least distance of the best quotes from the reservation price."""
-        risk_aversion: float = Field(0.5, gt=0)
+        risk_aversion: float = Field(0.5, gt=0, le=1e6)
         """g, for inventory counted in orders and price moves counted as fractions of price."""
         largest_skew: float = Field(0.005, ge=0, lt=0.5)
         """How far, as a fraction of price, inventory may move the quotes."""
@@ -65,7 +71,7 @@ class MarketMaker(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue", self.venue_kind)
         base, quote = venue.columns()[:2]
         self.account = self.endow(
             market, venue.domain, {base.name: self.params.base, quote.name: self.params.quote}
@@ -133,6 +139,8 @@ class MarketMaker(Trader):
 
 class PerpetualMaker(MarketMaker):
     """The same maker on a perpetual: its inventory is a position, its quote balance its margin."""
+
+    venue_kind: ClassVar[type[Venue]] = Perpetual
 
     def act(self, view: View) -> Sequence[Intent]:
         """Deposit at the start, then quote."""

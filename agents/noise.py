@@ -22,17 +22,17 @@ class NoiseTakers(Cohort):
         """Parameters; sizes and endowments in base and quote units, rates per hour and member."""
 
         venue: str
-        count: int = Field(100, ge=1)
+        count: int = Field(100, ge=1, le=10_000_000)
         base: float = Field(10.0, ge=0)
         quote: float = Field(100_000.0, ge=0)
         trades_per_hour: float = Field(1.0, ge=0)
-        size_median: float = Field(0.05, gt=0)
-        size_sigma: float = Field(1.0, ge=0)
+        size_median: float = Field(0.05, gt=0, le=1e6)
+        size_sigma: float = Field(1.0, ge=0, le=5)
         """Standard deviation of the logarithm of size."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.accounts = self.endow_all(market, venue.domain, held)

@@ -47,7 +47,7 @@ class OutsideArbitrageur(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.pool]
+        venue = market.venue(self.params.pool, f"{self.name}.pool")
         self._base, quote = venue.columns()[:2]
         held = {self._base.name: self.params.base, quote.name: self.params.quote}
         self.account = self.endow(market, venue.domain, held)
@@ -61,7 +61,7 @@ class OutsideArbitrageur(Trader):
     def act(self, view: View) -> Sequence[Intent]:
         """One swap to the edge of the band, if it pays for itself."""
         chain = view.domains[self._domain]
-        if chain is not None and self._must_wait(view, chain):
+        if chain is not None and chain.must_wait(view.moment, self.account):
             return NOTHING
         pool, outside = view[self.params.pool], view.moment.reference[self._base.name]
         mid = pool.mid
@@ -75,12 +75,6 @@ class OutsideArbitrageur(Trader):
         if chain is None or not (chain.base_fee_atoms or self._picky):
             return [swap]
         return self._bid(swap, self._profit_atoms(pool, side, input_atoms, outside), chain)
-
-    def _must_wait(self, view: View, chain: ChainView) -> bool:
-        """Whether no block is due, so that it will know more later, or what it sent still waits."""
-        if not chain.block_due(view.moment):
-            return True
-        return bool(len(chain.pending) and (chain.pending["account"] == self.account).any())
 
     def _even_atoms(self, side: int, input_atoms: int, outside: float) -> int:
         """The output that is worth the input at the outside price: less would be a loss."""

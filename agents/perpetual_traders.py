@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agents.trader import NOTHING, Cohort
+from markets.derivatives.perpetual import Perpetual
 from markets.intents import BUY, REDUCE_ONLY, SELL, Intent, deposit, market_order
 from markets.market import Market, View
 
@@ -27,9 +28,9 @@ class PerpetualTraders(Cohort):
         """Parameters; rates are per hour and member, collateral in quote units."""
 
         venue: str
-        count: int = Field(2_000, ge=1)
-        collateral_median: float = Field(1_000.0, gt=0)
-        collateral_sigma: float = Field(1.0, ge=0)
+        count: int = Field(2_000, ge=1, le=10_000_000)
+        collateral_median: float = Field(1_000.0, gt=0, le=1e9)
+        collateral_sigma: float = Field(1.0, ge=0, le=5)
         """Standard deviation of the logarithm of collateral."""
         leverage_mean: float = Field(10.0, gt=1)
         leverage_most: float = Field(50.0, gt=1)
@@ -40,7 +41,7 @@ class PerpetualTraders(Cohort):
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
         params = self.params
-        venue = market.venues[params.venue]
+        venue = market.venue(params.venue, f"{self.name}.venue", Perpetual)
         quote = venue.columns()[1]
         self.collateral_atoms = quote.to_atoms(
             params.collateral_median

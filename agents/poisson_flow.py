@@ -47,7 +47,7 @@ class PoissonFlow(Cohort):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.accounts = self.endow_all(market, venue.domain, held)

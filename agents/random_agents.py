@@ -37,7 +37,7 @@ class RandomAgent(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.account = self.endow(market, venue.domain, held)
@@ -69,7 +69,7 @@ class RandomCohort(Cohort):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.accounts = self.endow_all(market, venue.domain, held)

@@ -52,7 +52,7 @@ class RangeProvider(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        pool = market.venues[self.params.venue]
+        pool = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = pool.columns()[:2]
         held = self.params.quote + self.params.gas
         self.account = self.endow(

@@ -3,8 +3,8 @@
 A `PoolArbitrageur` trades a pool on a chain against a book on an exchange, each leg from its own
 inventory; a trend empties one side. This one also looks at both inventories: when an asset in one
 domain has fallen below `least_fraction` of what it began with, it sends from the other domain half
-of the difference between the two, by the transit venues, and waits for what is on its way before it
-sends again. Both delay and gas are real: until the assets arrive the arbitrage waits.
+of the difference between the two, by the transit venues, and waits for what is on its way, or for a
+block, before it sends again. Both delay and gas are real: until the assets arrive the arbitrage waits.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class RebalancingArbitrageur(PoolArbitrageur):
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
         super().open(market)
-        assets = market.venues[self.params.book].columns()[:2]
+        assets = market.venue(self.params.book, f"{self.name}.book").columns()[:2]
         started = (self.params.base, self.params.quote)
         self._least = {
             market.ledger.column[asset.name]: asset.to_atoms(units * self.params.least_fraction)
@@ -43,10 +43,13 @@ class RebalancingArbitrageur(PoolArbitrageur):
         return [*super().act(view), *self._carry(view)]
 
     def _carry(self, view: View) -> list[Intent]:
-        ways = (
+        ways = [
             (self.params.from_exchange, self.book_account, self.pool_account),
             (self.params.from_chain, self.pool_account, self.book_account),
-        )
+        ]
+        chain = view.domains[self._domain]
+        if chain is not None and chain.waits(self.pool_account):
+            ways = ways[:1]
         rows = []
         for name, sender, receiver in ways:
             way = view[name]

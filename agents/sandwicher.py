@@ -47,7 +47,7 @@ class Sandwicher(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.pool]
+        venue = market.venue(self.params.pool, f"{self.name}.pool")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.account = self.endow(market, venue.domain, held)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import mesa
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from markets import params
 from markets.errors import ConfigError
@@ -34,7 +35,7 @@ class Trader(mesa.Agent):
     class Params(params.Params):
         """Parameters of the trader; subclasses add their own."""
 
-        latency_seconds: float = 0.0
+        latency_seconds: float = Field(0.0, ge=0)
         """Delay of the trader's messages, where the domain orders by arrival."""
 
     size: ClassVar[int] = 1
@@ -74,7 +75,7 @@ class Cohort(Trader):
     class Params(Trader.Params):
         """Parameters of a cohort."""
 
-        count: int = 1
+        count: int = Field(1, ge=1, le=10_000_000)
 
     def endow_all(
         self, market: Market, domain: str, endowment: Mapping[str, Any]

@@ -35,12 +35,13 @@ class VolatilityProvider(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        pool = market.venues[self.params.venue]
+        pool = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = pool.columns()[:2]
         held = self.params.quote + self.params.gas
         self.account = self.endow(
             market, pool.domain, {base.name: self.params.base, quote.name: held}
         )
+        self._domain = pool.domain
         self._columns = market.ledger.column[base.name], market.ledger.column[quote.name]
         self._gas_atoms = quote.to_atoms(self.params.gas)
         params = self.params
@@ -51,6 +52,9 @@ class VolatilityProvider(Trader):
         """Enter when calm, leave when not; what is on its way is not asked for twice."""
         pool, limit = view[self.params.venue], self.params.leave_volatility_per_hour
         self._meter.update(pool.mid, view.moment.step_seconds)
+        chain = view.domains[self._domain]
+        if chain is not None and chain.waits(self.account):
+            return NOTHING
         shares = int(view.balances[self.account, pool.share_column])
         if shares:
             self._asked_to_enter = False

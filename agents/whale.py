@@ -12,6 +12,7 @@ from pydantic import Field
 from agents.trader import NOTHING, Trader
 from markets.intents import BUY, SELL, Intent, market_order
 from markets.market import Market, View
+from markets.spot.order_book import OrderBook
 
 
 class Whale(Trader):
@@ -30,7 +31,7 @@ class Whale(Trader):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.venue]
+        venue = market.venue(self.params.venue, f"{self.name}.venue", OrderBook)
         base, quote = venue.columns()[:2]
         held = 0.0 if self.params.buys else self.params.size
         self.account = self.endow(

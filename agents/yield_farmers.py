@@ -46,14 +46,14 @@ class YieldFarmers(Cohort):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue = market.venues[self.params.pool]
+        venue = market.venue(self.params.pool, f"{self.name}.pool")
         base, quote = venue.columns()[:2]
         held = {base.name: self.params.base, quote.name: self.params.quote + self.params.gas}
         self.accounts = self.endow_all(market, venue.domain, held)
         self._base, self._quote = base, quote
         self._columns = market.ledger.column[base.name], market.ledger.column[quote.name]
         self._gas_atoms = quote.to_atoms(self.params.gas)
-        program = market.venues[self.params.program]
+        program = market.venue(self.params.program, f"{self.name}.program")
         if not isinstance(program, RewardProgram):
             raise ConfigError(f"{self.name}.program", f"{program.name} pays no rewards")
         self._price = program.params.price

@@ -40,7 +40,7 @@ class ZeroIntelligenceTraders(Cohort):
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
-        venue, params = market.venues[self.params.venue], self.params
+        venue, params = market.venue(self.params.venue, f"{self.name}.venue"), self.params
         units = [np.array(own, np.int64) for own in params.values_ticks + params.costs_ticks]
         buyers, count = len(params.values_ticks), len(units)
         self.worth_ticks = np.zeros((count, max(map(len, units))), np.int64)

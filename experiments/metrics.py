@@ -28,7 +28,8 @@ def summarise(
         steps = pd.DataFrame(dict(tables["steps"]))
         for venue, rows in steps.groupby("venue", sort=False):
             metrics |= {f"{venue}.{name}": value for name, value in _venue(rows).items()}
-    profit = (world.holdings() - endowed) @ world.unit_values()
+    gained = world.holdings() - endowed
+    profit = np.where(gained == 0, 0.0, gained * world.unit_values()).sum(axis=1)
     owners = world.market.ledger.owner_names
     for trader in (trader for trader in world.traders if trader.name in owners):
         metrics[f"{trader.name}.profit"] = float(profit[owners.index(trader.name)])

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from markets.errors import ConfigError
 
 YEAR_SECONDS = 365 * 24 * 3600
+LARGEST_PRICE = 1e12
 Prices = NDArray[np.float64]
 
 
@@ -99,6 +100,8 @@ class History:
         if not np.all(np.isfinite(self.price)) or np.any(self.price <= 0):
             row = int(np.flatnonzero(~(np.isfinite(self.price) & (self.price > 0)))[0])
             raise ConfigError("path", f"price of point {row} must be a number above 0")
+        if self.price.max() > LARGEST_PRICE:
+            raise ConfigError("path", f"prices above {LARGEST_PRICE:.0e} are out of range")
         if np.any(~np.isfinite(self.seconds)) or np.any(np.diff(self.seconds) <= 0):
             raise ConfigError("path", "times must rise from row to row")
 

@@ -77,7 +77,7 @@ class Recorder:
         owner = self._market.ledger.owner
         payer, receiver = owner[flows["payer"]], owner[flows["receiver"]]
         owners = len(self._market.ledger.owner_names)
-        key = (payer * owners + receiver) * 64 + flows["asset"]
+        key = (payer * owners + receiver) * len(self._market.ledger.assets) + flows["asset"]
         key = key * len(Reason) + flows["reason"]
         _, first, group = np.unique(key, return_index=True, return_inverse=True)
         summed = np.zeros(len(first), FLOW)

@@ -25,6 +25,8 @@ from markets.errors import ConfigError
 from markets.params import Params
 from markets.venue import Venue
 
+MOST_STEPS = 20_000_000
+
 
 @dataclass(frozen=True)
 class AgentSpec:
@@ -52,8 +54,8 @@ class Scenario:
     record: tuple[str, ...] = tuple(TABLES)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ConfigError("steps", f"must be at least 1, got {self.steps}")
+        if not 1 <= self.steps <= MOST_STEPS:
+            raise ConfigError("steps", f"must be 1 to {MOST_STEPS:,}, got {self.steps:,}")
         if not self.step_seconds > 0:
             raise ConfigError("step_seconds", f"must be above 0, got {self.step_seconds}")
 
@@ -110,5 +112,9 @@ def _described(name: str, module: ModuleType) -> ScenarioModule:
     for needed in ("Params", "build"):
         if not hasattr(module, needed):
             raise ConfigError("scenario", f"{name} has no {needed}")
+    if not (isinstance(module.Params, type) and issubclass(module.Params, Params)):
+        raise ConfigError("scenario", f"{name}: Params is no subclass of markets.params.Params")
+    if not callable(module.build):
+        raise ConfigError("scenario", f"{name}: build is not a function")
     description = (module.__doc__ or "").strip().partition("\n")[0]
     return ScenarioModule(name, description, module)

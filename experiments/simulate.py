@@ -34,6 +34,8 @@ def resolve(scenario: ScenarioModule, overrides: Mapping[str, Any]) -> Params:
     values = scenario.params().model_dump()
     for path, value in overrides.items():
         _require_field(scenario.params, path)
+        if isinstance(value, (bool, str)) and _kind(scenario.params, path) in (int, float):
+            raise ConfigError(path, f"must be a number, got {value!r}")
         *parents, last = path.split(".")
         place = values
         for parent in parents:
@@ -52,6 +54,13 @@ def parameter_paths(params: type[Params], prefix: str = "") -> list[str]:
         else:
             paths.append(prefix + name)
     return paths
+
+
+def _kind(params: Any, path: str) -> Any:
+    """The annotation of the field at a dotted path, which exists."""
+    first, _, rest = path.partition(".")
+    kind = params.model_fields[first].annotation
+    return _kind(kind, rest) if rest else kind
 
 
 def _require_field(params: type[Params], path: str) -> None:

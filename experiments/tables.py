@@ -44,7 +44,7 @@ STEPS = Table(
         STEP,
         Column("seconds", "float64", "s", "time at the end of the step"),
         VENUE,
-        Column("reference", "float64", "quote/base", "price outside the model"),
+        Column("reference", "float64", "quote/base", "outside price that the step began with"),
         Column("mid", "float64", "quote/base", "mid quote, or marginal price of a pool"),
         Column("bid", "float64", "quote/base", "best bid; pools: price for a seller after fee"),
         Column("ask", "float64", "quote/base", "best ask; pools: price for a buyer after fee"),
@@ -117,7 +117,7 @@ ACCOUNTS = Table(
         Column("owner", "string", "", "agent or venue"),
         Column("asset", "string", "", "asset"),
         Column("balance", "float64", "asset", "sum over the owner's accounts and orders"),
-        Column("accounts", "int64", "1", "accounts that hold the asset"),
+        Column("accounts", "int64", "1", "accounts that the owner has"),
     ),
 )
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.assets import Asset
+from markets.assets import MAX_ATOMS, Asset
 from markets.domain import Domain
 from markets.errors import ConfigError, FathomError
 from markets.intents import take
@@ -62,6 +62,16 @@ class Market:
             venue.open(self)
         self._domain_of_venue = np.array([list(self.domains).index(v.domain) for v in venues])
 
+    def venue(self, name: str, field: str, *kinds: Any) -> Any:
+        """A venue by name, of one of the kinds if any are given; ConfigError naming `field`."""
+        if name not in self.venues:
+            raise ConfigError(field, f"no venue {name!r}; known: {', '.join(self.venues)}")
+        found = self.venues[name]
+        if kinds and not isinstance(found, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise ConfigError(field, f"{name!r} is a {type(found).__name__}, not a {wanted}")
+        return found
+
     def open_accounts(
         self, owner: str, domain: str, count: int = 1, latency_seconds: float = 0.0
     ) -> NDArray[np.int64]:
@@ -92,6 +102,9 @@ class Market:
             if name not in self.ledger.column:
                 raise ConfigError(f"{owner}.endowment", f"no asset {name}")
             asset = self.ledger.assets[self.ledger.column[name]]
+            largest = np.max(np.abs(np.asarray(units, np.float64))) * asset.scale
+            if not largest <= MAX_ATOMS:
+                raise ConfigError(f"{owner}.endowment.{name}", f"{largest:.3g} atoms are too many")
             self.ledger.issue(rows, name, asset.to_atoms(units))
         return rows
 

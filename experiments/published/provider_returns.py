@@ -106,11 +106,11 @@ class Visitors(Cohort):
         held = self.put_in[member, 0] * price + self.put_in[member, 1]
         self.loss[member] = base * price + quote - held
         self.fees[member] = base_fee * price + quote_fee
-        ticks = self.ticks[member].tolist()
-        liquidity = pool.position(account, *ticks).liquidity
+        lower, upper = self.ticks[member].tolist()
+        liquidity = pool.position(account, lower, upper).liquidity
         return [
-            remove_range(pool.index, account, *ticks, liquidity),
-            collect(pool.index, account, *ticks),
+            remove_range(pool.index, account, lower, upper, liquidity),
+            collect(pool.index, account, lower, upper),
         ]
 
 

@@ -26,6 +26,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
 from markets.derivatives.perpetual import Perpetual
+from markets.errors import ConfigError
 from markets.exchange import Exchange
 from markets.pools.constant_product_pool import ConstantProductPool
 from markets.sequencing import Ordering
@@ -48,14 +49,18 @@ ANCHORS = (
 """Hours since 12 March 2020 00:00 UTC and BTC/USD: before and after each wave, the low, the end."""
 
 
+LEAST_PRICE = 100.0
+"""A thousand ticks: below, the grid of the books is too coarse to quote on."""
+
+
 class Params(params.Params):
     """Everything that can be set, venue by venue and agent by agent."""
 
     step_seconds: float = Field(60.0, gt=0, le=3600)
-    bridge_volatility_per_year: float = Field(0.6, ge=0)
+    bridge_volatility_per_year: float = Field(0.6, ge=0, le=20)
     """How much the outside price wanders between two known points."""
-    withdraw_volatility_per_hour: float = Field(0.03, gt=0)
-    """Short-run volatility above which both makers cancel their quotes."""
+    withdraw_volatility_per_hour: float | None = Field(None, gt=0)
+    """Where given, the volatility above which both makers cancel, in the place of their own."""
     block_seconds: float = Field(12.0, gt=0)
     gas_fee: float = Field(1.0, ge=0)
     """Gas of one transaction on the chain, in quote units."""
@@ -98,7 +103,10 @@ def build(params: Params, history: History | None = None) -> Scenario:
     path = history or _anchors()
     base, quote = Asset("BTC", 8), Asset("USDT", 6)
     instrument = Instrument(base, quote, tick_size=0.1, lot_size=0.0001)
-    withdraw = {"withdraw_volatility_per_hour": params.withdraw_volatility_per_hour}
+    if path.price.min() < LEAST_PRICE:
+        raise ConfigError("path", f"sizes are in BTC: prices below {LEAST_PRICE:g} make no sense")
+    threshold = params.withdraw_volatility_per_hour
+    withdraw = {} if threshold is None else {"withdraw_volatility_per_hour": threshold}
     scale = float(path.price[0]) / ANCHORS[0][1]
     provider = params.provider.model_copy(update={"quote": params.provider.quote * scale})
     return Scenario(

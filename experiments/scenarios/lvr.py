@@ -50,10 +50,10 @@ Values = NDArray[np.float64]
 class Params(params.Params):
     """The four numbers that matter."""
 
-    sigma_daily: float = Field(0.05, gt=0, le=1)
+    sigma_daily: float = Field(0.05, ge=1e-4, le=1)
     """Standard deviation of a day's return."""
     fee_ppm: int = Field(3_000, ge=0, lt=500_000)
-    block_seconds: float = Field(12.0, gt=0, le=86_400)
+    block_seconds: float = Field(12.0, ge=0.01, le=86_400)
     """Time between blocks, or its mean."""
     blocks: Literal["poisson", "fixed"] = "poisson"
 
