@@ -432,7 +432,7 @@ def cascade(depth, rule):
     return liquidated
 
 
-@pytest.mark.parametrize("preset", ["takeover", "binance", "dydx"])
+@pytest.mark.parametrize("preset", ["takeover", "binance", "bitmex"])
 def test_thinner_books_liquidate_more(preset) -> None:
     deep, middle, thin = (cascade(depth, rule_of(preset)) for depth in (40.0, 8.0, 2.0))
     assert deep <= middle <= thin
