@@ -4,7 +4,7 @@ A `PoolArbitrageur` trades a pool on a chain against a book on an exchange, each
 inventory; a trend empties one side. This one also looks at both inventories: when an asset in one
 domain has fallen below `least_fraction` of what it began with, it sends from the other domain half
 of the difference between the two, by the transit venues, and waits for what is on its way, or for a
-block, before it sends again. Both delay and gas are real: until the assets arrive the arbitrage waits.
+block, before it sends again. Delay and gas are real: until the assets arrive arbitrage waits.
 """
 
 from collections.abc import Sequence

@@ -67,6 +67,14 @@ class ChainView:
         """Whether a block is made in this step; always possible where blocks come at random."""
         return not self.next_block_seconds > moment.seconds + moment.step_seconds + SOON
 
+    def waits(self, account: int) -> bool:
+        """Whether something that the account sent in public is still in the queue."""
+        return bool(len(self.pending) and (self.pending["account"] == account).any())
+
+    def must_wait(self, moment: Moment, account: int) -> bool:
+        """Whether no block is due, so that one will know more later, or what one sent waits."""
+        return not self.block_due(moment) or self.waits(account)
+
 
 @dataclass
 class _Receipts:

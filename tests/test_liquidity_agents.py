@@ -24,7 +24,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
 from markets.errors import ConfigError
-from markets.intents import BUY, SELL, privately, swap_exact_in
+from markets.intents import BUY, SELL, privately, swap_coins, swap_exact_in
 from markets.pools.concentrated_pool import ConcentratedPool
 from markets.pools.constant_product_pool import ConstantProductPool
 from markets.reward_program import RewardProgram
@@ -53,6 +53,7 @@ class Swapper(Trader):
         pool: str
         orders: dict[int, tuple[int, float, float]]
         private: bool = False
+        by_coin: bool = False
 
     def open(self, market: Any) -> None:
         self.account = self.endow(market, "chain", {"ETH": 1e4, "USD": 1e7})
@@ -63,7 +64,10 @@ class Swapper(Trader):
         side, units, least = self.params.orders[view.moment.step]
         paid, received = (USD, ETH) if side == BUY else (ETH, USD)
         atoms = paid.to_atoms(units), received.to_atoms(least)
-        swap = swap_exact_in(view[self.params.pool].index, self.account, side, *atoms)
+        place = view[self.params.pool].index, self.account
+        way = (1, 0) if side == BUY else (0, 1)
+        by_coin = swap_coins(*place, *way, *atoms)
+        swap = by_coin if self.params.by_coin else swap_exact_in(*place, side, *atoms)
         return [privately(swap) if self.params.private else swap]
 
 
@@ -233,9 +237,14 @@ def test_privacy_or_a_tight_limit_prevents_it(private: bool, least: float) -> No
     assert bought(made) == pytest.approx(50_000 * 0.997 / 2_049.85, rel=1e-3)
 
 
-def jit_world(with_jit: bool, private: bool = False) -> World:
+def jit_world(
+    with_jit: bool,
+    private: bool = False,
+    order: tuple[int, float, float] = (SELL, 20.0, 0.0),
+    by_coin: bool = False,
+) -> World:
     passive = RangeProvider.Params(venue="pool", base=1_000, quote=2_000_000)
-    swapper = Swapper.Params(pool="pool", orders={2: (SELL, 20.0, 0.0)}, private=private)
+    swapper = Swapper.Params(pool="pool", orders={2: order}, private=private, by_coin=by_coin)
     agents: dict = {"passive": (RangeProvider, passive), "swapper": (Swapper, swapper)}
     if with_jit:
         chosen = JustInTimeProvider.Params(pool="pool", base=200, quote=400_000, bid_fraction=0.5)
@@ -263,6 +272,19 @@ def test_liquidity_just_in_time_takes_the_fee_and_helps_the_swapper() -> None:
     assert worth > 200 * 2_000 + 401_000
     pool = crowded.market.venues["pool"].observe(crowded.moment(6))
     assert pool.liquidity == pytest.approx(alone.market.venues["pool"].observe(None).liquidity)
+
+
+@pytest.mark.parametrize("by_coin", [False, True])
+@pytest.mark.parametrize(
+    ("order", "attempts"),
+    [((SELL, 20.0, 0.0), 1), ((BUY, 40_000.0, 0.0), 1), ((BUY, 400.0, 0.0), 0)],
+)
+def test_a_swap_is_worth_what_it_pays_however_it_names_its_coins(
+    order: tuple[int, float, float], attempts: int, by_coin: bool
+) -> None:
+    made = jit_world(True, order=order, by_coin=by_coin)
+    run(made, 6)
+    assert next(t for t in made.traders if t.name == "jit").attempts == attempts
 
 
 def test_a_private_swap_is_not_surrounded() -> None:
