@@ -1,28 +1,90 @@
-"""An exchange: a custodian that orders and executes all intents in the step they are sent.
+"""An exchange: a custodian that orders and executes all intents in the step they arrive.
 
 Each venue of the exchange has a matching engine of its own: all of a venue's intents are executed
 in the order of the rule, venue after venue. Engines share nothing but the custody of their
 customers, so what happens at one matters to another only for an account that moves its collateral
 and spends it elsewhere in the same step; the venue listed first then has the first call on it.
+
+A `Gateway` puts time between sending and arriving. All of a step's messages are sent as it starts;
+those of one account travel together and never overtake its earlier ones. With d the account's own
+latency and x a draw of the gateway for this step,
+
+    arrival = max(start of the step + d + x, the account's last arrival)
+
+What arrives before the step ends is executed in it, the rest waits for the step it arrives in.
 """
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from markets import params
 from markets.domain import Domain
-from markets.sequencing import Ordering, sequence_by_venue
+from markets.intents import INTENT, take
+from markets.sequencing import Ordering, sequence_by_arrival, sequence_by_venue
 from markets.venue import Moment
 
 
-class Exchange(Domain):
-    """Continuous trading; the ordering rule is the parameter."""
+class Gateway(params.Params):
+    """How long messages travel beyond the account's own latency: mean, and law around it.
 
-    def __init__(self, name: str, ordering: Ordering = Ordering.RANDOM) -> None:
+    `constant` always takes the mean; `exponential` has it as its only parameter; `lognormal` has
+    standard deviation `spread` of the logarithm.
+    """
+
+    mean_seconds: float = Field(gt=0)
+    law: Literal["constant", "exponential", "lognormal"] = "constant"
+    spread: float = Field(default=0.5, ge=0, le=5)
+
+    def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Travel times in seconds."""
+        if self.law == "constant":
+            return np.full(count, self.mean_seconds)
+        if self.law == "exponential":
+            return rng.exponential(self.mean_seconds, count)
+        return rng.lognormal(np.log(self.mean_seconds) - self.spread**2 / 2, self.spread, count)
+
+
+class Exchange(Domain):
+    """Continuous trading; the ordering rule and the gateway are the parameters."""
+
+    def __init__(
+        self, name: str, ordering: Ordering = Ordering.RANDOM, gateway: Gateway | None = None
+    ) -> None:
         self.name = name
         self.ordering = ordering
+        self.gateway = gateway
+        self.travelling = np.zeros(0, INTENT)
+        """Messages that were sent and have not arrived."""
+        self._due_seconds = np.zeros(0)
+        self._last_arrival_seconds = np.zeros(0)
 
     def batch(
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
         """See `Domain.batch`."""
-        return sequence_by_venue(intents, self.ordering, self._market.latency_seconds, rng)
+        if self.gateway is None:
+            return sequence_by_venue(intents, self.ordering, self._market.latency_seconds, rng)
+        waiting = np.concatenate([self.travelling, np.ascontiguousarray(intents)])
+        arrival = self._arrivals(self.gateway, moment, rng)[intents["account"]]
+        due = np.concatenate([self._due_seconds, arrival])
+        arrived = due < moment.seconds + moment.step_seconds
+        self.travelling = take(waiting, np.flatnonzero(~arrived))
+        self._due_seconds = due[~arrived]
+        batch = take(waiting, np.flatnonzero(arrived))
+        if self.ordering is Ordering.ARRIVAL:
+            return sequence_by_arrival(batch, due[arrived])
+        return sequence_by_venue(batch, self.ordering, self._market.latency_seconds, rng)
+
+    def _arrivals(
+        self, gateway: Gateway, moment: Moment, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """By account: when a message sent now arrives."""
+        latency = self._market.latency_seconds
+        arrival = moment.seconds + latency + gateway.draw(len(latency), rng)
+        before = np.zeros(len(latency))
+        before[: len(self._last_arrival_seconds)] = self._last_arrival_seconds
+        self._last_arrival_seconds = np.maximum(arrival, before)
+        return self._last_arrival_seconds

@@ -77,3 +77,10 @@ def sequence_by_venue(
     """The same for domains whose venues run one after the other, in the order of their listing."""
     keys = account_keys(ordering, latency_seconds, rng)[intents["account"]]
     return take(intents, np.argsort(keys + intents["venue"], kind="stable"))
+
+
+def sequence_by_arrival(
+    intents: NDArray[np.void], arrival_seconds: NDArray[np.float64]
+) -> NDArray[np.void]:
+    """Venue after venue, each in the order in which messages reached it; equal ones as sent."""
+    return take(intents, np.lexsort((arrival_seconds, intents["venue"])))

@@ -1,0 +1,117 @@
+"""Exchanges: gateways that delay messages, and several exchanges in one world."""
+
+import numpy as np
+import pytest
+
+from markets.assets import Asset, Instrument
+from markets.errors import ConfigError
+from markets.exchange import Exchange, Gateway
+from markets.intents import BUY, SELL, cancel_all, limit_order, market_order, stack
+from markets.market import Market
+from markets.sequencing import Ordering
+from markets.spot.order_book import OrderBook
+from markets.venue import Moment
+
+COIN, CASH = Asset("COIN", 4), Asset("CASH", 3)
+GRID = Instrument(COIN, CASH, tick_size=0.07, lot_size=0.1)
+
+
+class Floor:
+    """Exchanges with a book each; two accounts on every one."""
+
+    def __init__(self, *exchanges: Exchange, latency_seconds: float = 0.0) -> None:
+        names = [exchange.name for exchange in exchanges]
+        self.books = [OrderBook(f"book_{name}", name, GRID) for name in names]
+        self.market = Market(exchanges, self.books)
+        wealth = {"COIN": 1e3, "CASH": 1e5}
+        self.near = [int(self.market.endow("near", name, wealth)[0]) for name in names]
+        self.far = [
+            int(self.market.endow("far", name, wealth, 1, latency_seconds)[0]) for name in names
+        ]
+        self.market.begin()
+        self.rng = {name: np.random.default_rng(7) for name in names}
+
+    def step(self, step: int, *intents) -> int:
+        moment = Moment(step, float(step), 1.0)
+        self.market.accrue(moment)
+        executed = self.market.execute(stack(intents), moment, self.rng)
+        self.market.check()
+        return executed
+
+
+def test_a_message_that_arrives_after_the_step_waits_for_its_own():
+    gateway = Gateway(mean_seconds=0.25)
+    floor = Floor(Exchange("one", Ordering.ARRIVAL, gateway), latency_seconds=2.0)
+    near, far = floor.near[0], floor.far[0]
+    assert floor.step(0, limit_order(0, far, SELL, 1, 100), limit_order(0, near, BUY, 1, 90)) == 1
+    assert len(floor.market.domains["one"].travelling) == 1
+    assert floor.step(1) == 0
+    assert floor.step(2) == 1
+    assert floor.books[0].book.ask_ticks == 100
+
+
+def test_arrival_decides_who_comes_first():
+    floor = Floor(Exchange("one", Ordering.ARRIVAL, Gateway(mean_seconds=0.1)), latency_seconds=0.5)
+    near, far = floor.near[0], floor.far[0]
+    floor.step(0, limit_order(0, far, SELL, 1, 100), limit_order(0, near, SELL, 1, 100))
+    orders = floor.books[0].book.arrays.orders
+    first = floor.books[0].book.arrays.levels[1, 100]["first"]
+    assert orders[first]["account"] == near
+
+
+@pytest.mark.parametrize("law", ["exponential", "lognormal"])
+def test_an_account_never_overtakes_itself(law):
+    gateway = Gateway(mean_seconds=1.5, law=law, spread=1.0)
+    floor = Floor(Exchange("one", Ordering.ARRIVAL, gateway))
+    near = floor.near[0]
+    prices = []
+    for step in range(60):
+        floor.step(step, limit_order(0, near, SELL, 1, 100 + step))
+        slots = np.flatnonzero(floor.books[0].book.arrays.orders["side"])
+        rows = floor.books[0].book.arrays.orders[slots]
+        prices.append(sorted(rows["price_ticks"].tolist()))
+    assert all(found == list(range(100, 100 + len(found))) for found in prices)
+    assert 40 < len(prices[-1]) < 60
+
+
+@pytest.mark.parametrize("law", ["constant", "exponential", "lognormal"])
+def test_travel_times_have_the_mean_that_was_asked_for(law):
+    drawn = Gateway(mean_seconds=0.3, law=law, spread=0.8).draw(200_000, np.random.default_rng(1))
+    assert drawn.mean() == pytest.approx(0.3, rel=0.01)
+    assert (drawn > 0).all()
+
+
+def test_a_gateway_without_time_is_a_config_error():
+    with pytest.raises(ConfigError, match="mean_seconds"):
+        Gateway.read({"mean_seconds": 0}, "exchange")
+
+
+def test_several_exchanges_have_books_and_customers_of_their_own():
+    floor = Floor(Exchange("one"), Exchange("two"))
+    floor.step(
+        0,
+        limit_order(0, floor.near[0], SELL, 5, 100),
+        limit_order(1, floor.near[1], SELL, 5, 110),
+        limit_order(1, floor.near[0], SELL, 5, 90),
+    )
+    assert [book.book.ask_ticks for book in floor.books] == [100, 110]
+    floor.step(1, market_order(0, floor.far[0], BUY, 2), market_order(1, floor.far[1], BUY, 3))
+    traded = [book.drain_fills()["price_ticks"].tolist() for book in floor.books]
+    assert traded == [[100], [110]]
+    floor.step(2, cancel_all(0, floor.near[0]))
+    assert [book.book.count for book in floor.books] == [0, 1]
+
+
+def test_what_one_exchange_does_leaves_the_draws_of_another_alone():
+    def tops(*exchanges: Exchange) -> list[int]:
+        floor, found = Floor(*exchanges), []
+        dice = np.random.default_rng(3)
+        for step in range(40):
+            sides, ticks = dice.choice([BUY, SELL], 2).tolist(), dice.integers(95, 105, 2).tolist()
+            accounts = (floor.near[0], floor.far[0])
+            orders = zip(accounts, sides, ticks, strict=True)
+            floor.step(step, *[limit_order(0, who, side, 1, at) for who, side, at in orders])
+            found.append(floor.books[0].book.bid_ticks)
+        return found
+
+    assert tops(Exchange("one")) == tops(Exchange("one"), Exchange("two"))
