@@ -10,7 +10,6 @@ Rounding: the fee itself is a real number; what a transaction owes is rounded up
 Source: EIP-1559. Left out: the fee cap of a transaction, whose sender sees the fee and decides.
 """
 
-import math
 from dataclasses import dataclass
 
 
@@ -36,7 +35,3 @@ class BaseFee:
         if self.gas_limit and blocks:
             fallen = self.atoms_per_gas * (1 - self.change) ** blocks
             self.atoms_per_gas = max(self.least, fallen)
-
-    def owed_atoms(self, gas: int) -> int:
-        """What a transaction of so much gas burns now."""
-        return math.ceil(self.atoms_per_gas * gas)

@@ -45,7 +45,8 @@ def _pay(bids: Bids, at: int, balances: Matrix, place: tuple[int, int, int]) -> 
     """Move gas and tip of a transaction, if its sender has them."""
     column, builder, burner = place
     sender, burnt, tip = bids.sender[at], bids.burnt_atoms[at], bids.tip_atoms[at]
-    if balances[sender, column] < burnt + tip:
+    held = balances[sender, column]
+    if held < burnt or held - burnt < tip:
         return False
     balances[sender, column] -= burnt + tip
     balances[burner, column] += burnt

@@ -15,6 +15,7 @@ Left out: forks, missed slots, competing builders.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from markets import params
+from markets.assets import MAX_ATOMS
 from markets.base_fee import BaseFee
 from markets.block import NAMED, TAKEN, WAITS, Bids, admit, names, ordered, row_order
 from markets.domain import Domain
@@ -36,6 +38,7 @@ from markets.sequencing import Ordering, first_rows, sequence
 from markets.venue import Moment
 
 SOON = 1e-9
+LEAST_BLOCK_SECONDS = 0.001
 NOWHERE = -1
 
 
@@ -61,7 +64,7 @@ class ChainView:
 
     def fee_atoms(self, *actions: int) -> int:
         """What that transaction burns at the present base fee."""
-        return math.ceil(self.base_fee_atoms * self.gas_of(*actions))
+        return math.ceil(min(self.base_fee_atoms * self.gas_of(*actions), MAX_ATOMS))
 
     def block_due(self, moment: Moment) -> bool:
         """Whether a block is made in this step; always possible where blocks come at random."""
@@ -123,8 +126,9 @@ class Chain(Domain):
         ordering: Ordering = Ordering.PRIORITY_FEE,
         params: Params | None = None,
     ) -> None:
-        if not block_seconds > 0:
-            raise ConfigError(f"{name}.block_seconds", "must be above 0")
+        if not block_seconds >= LEAST_BLOCK_SECONDS:
+            problem = f"must be at least {LEAST_BLOCK_SECONDS:g}"
+            raise ConfigError(f"{name}.block_seconds", problem)
         if not gas_fee >= 0:
             raise ConfigError(f"{name}.gas_fee", "must not be negative")
         self.name = name
@@ -147,6 +151,8 @@ class Chain(Domain):
             raise ConfigError(f"{self.name}.fee_asset", f"no asset {self.fee_asset}")
         self._column = market.ledger.column[self.fee_asset]
         scale = market.ledger.assets[self._column].scale
+        if self.gas_fee * scale > MAX_ATOMS:
+            raise ConfigError(f"{self.name}.gas_fee", f"exceeds {MAX_ATOMS} atoms")
         rules, start = self.params, self.gas_fee * scale / self.params.gas.one_swap
         self.base_fee = BaseFee(
             start,
@@ -176,23 +182,23 @@ class Chain(Domain):
     def _blocks_before(self, seconds: float) -> int:
         return math.floor(seconds / self.block_seconds + SOON)
 
-    def block_times(self, moment: Moment, rng: np.random.Generator) -> list[float]:
-        """When blocks are made in the step, in seconds since the start of the run."""
+    def block_times(self, moment: Moment, rng: np.random.Generator) -> tuple[int, Iterable[float]]:
+        """How many blocks the step makes, and when: seconds since the start, worked out as used."""
         end = moment.seconds + moment.step_seconds
         if self.params.blocks == "fixed":
-            before, after = self._blocks_before(moment.seconds), self._blocks_before(end)
-            return [number * self.block_seconds for number in range(before + 1, after + 1)]
-        count = rng.poisson(moment.step_seconds / self.block_seconds)
-        return sorted((moment.seconds + moment.step_seconds * rng.random(count)).tolist())
+            numbers = range(self._blocks_before(moment.seconds) + 1, self._blocks_before(end) + 1)
+            return len(numbers), (number * self.block_seconds for number in numbers)
+        count = int(rng.poisson(moment.step_seconds / self.block_seconds))
+        return count, np.sort(moment.seconds + moment.step_seconds * rng.random(count))
 
     def batch(
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
         """See `Domain.batch`: what the blocks of this step take, block after block."""
-        times = self.block_times(moment, rng)
-        self.blocks += len(times)
+        blocks, times = self.block_times(moment, rng)
+        self.blocks += blocks
         self._named.clear()
-        if times and self._is_free(intents):
+        if blocks and self._is_free(intents):
             if len(intents) < 2:
                 return intents
             return sequence(intents, self.ordering, self._market.latency_seconds, rng)
@@ -202,7 +208,7 @@ class Chain(Domain):
         rows = 0
         for done, seconds in enumerate(times):
             if not len(self.mempool):
-                self.base_fee.after_empty(len(times) - done)
+                self.base_fee.after_empty(blocks - done)
                 break
             taken.append(self._block(seconds, rows, rng))
             rows += len(taken[-1])
@@ -247,8 +253,9 @@ class Chain(Domain):
         first = first_rows(pending.number)
         gas = np.add.reduceat(self._gas[pending.rows["action"]], first)
         gas += self.params.gas.transaction
-        burnt = np.ceil(self.base_fee.atoms_per_gas * gas).astype(np.int64)
-        tips = np.maximum(pending.rows["tip_atoms"][first], 0)
+        owed = np.ceil(self.base_fee.atoms_per_gas * gas)
+        burnt = np.minimum(owed, MAX_ATOMS).astype(np.int64)
+        tips = np.clip(pending.rows["tip_atoms"][first], 0, MAX_ATOMS)
         return Bids(pending.rows["account"][first], gas, burnt, tips, *names(pending, first))
 
     def _keep_waiting(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from markets.errors import ConfigError
 from markets.intents import (
+    ADD_LIQUIDITY,
     BUY,
     SELL,
     add_liquidity,
@@ -91,6 +92,30 @@ def test_who_cannot_pay_is_dropped_and_pays_nothing() -> None:
     assert bench.step(buy(user, 1_000, tip=2_000_000 * UNIT)) == 0
     assert bench.usd(user) == 1_000_000 * UNIT
     assert len(bench.view().pending) == 0
+
+
+@pytest.mark.parametrize("gas_fee", [1.0, 4e12])
+@pytest.mark.parametrize("tip", [2**62, 2**63 - 1])
+def test_gas_beyond_all_money_is_dropped_and_never_wraps(gas_fee: float, tip: int) -> None:
+    bench = Bench(gas_fee=gas_fee)
+    dear, user = bench.users[0], bench.users[1]
+    deposit = with_tip(add_liquidity(0, user, UNIT, 2_000 * UNIT), tip)
+    assert bench.step(buy(dear, 1_000, tip=tip), deposit) == 0
+    assert bench.usd(dear) == bench.usd(user) == 1_000_000 * UNIT
+    assert bench.usd(bench.chain.builder) == bench.usd(bench.chain.burner) == 0
+    assert 0 < bench.view().fee_atoms(ADD_LIQUIDITY) <= 2**62
+
+
+def test_a_gas_fee_beyond_all_money_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"chain\.gas_fee"):
+        Bench(gas_fee=5e12)
+
+
+def test_a_long_step_of_short_blocks_costs_no_list_of_them() -> None:
+    bench = Bench(block_seconds=0.001, step_seconds=1e9)
+    assert bench.step(buy(bench.users[0], 10)) == 1
+    assert bench.step() == 0
+    assert bench.chain.blocks == 2 * 10**12
 
 
 def test_a_full_block_leaves_the_lowest_tips_waiting_and_raises_the_base_fee() -> None:

@@ -63,12 +63,15 @@ def moment(seconds: float, step_seconds: float) -> Moment:
 
 def test_blocks_fall_due() -> None:
     chain = Chain("chain", block_seconds=12, fee_asset="ETH")
-    due = [chain.block_times(moment(at, 4), rng()) for at in (0, 4, 8, 12, 16, 20)]
+    due = [list(chain.block_times(moment(at, 4), rng())[1]) for at in (0, 4, 8, 12, 16, 20)]
     assert due == [[], [], [12], [], [], [24]]
-    assert chain.block_times(moment(3, 60), rng()) == [12, 24, 36, 48, 60]
+    count, times = chain.block_times(moment(3, 60), rng())
+    assert (count, list(times)) == (5, [12, 24, 36, 48, 60])
 
 
-@pytest.mark.parametrize(("field", "value"), [("block_seconds", 0), ("gas_fee", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("block_seconds", 0), ("block_seconds", 1e-4), ("gas_fee", -1)]
+)
 def test_impossible_chains_are_refused(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"chain\.{field}"):
         Chain(**{"name": "chain", "block_seconds": 1, "fee_asset": "ETH", field: value})
