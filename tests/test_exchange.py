@@ -6,7 +6,7 @@ import pytest
 from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
 from markets.exchange import Exchange, Gateway
-from markets.intents import BUY, SELL, cancel_all, limit_order, market_order, stack
+from markets.intents import BUY, SELL, bundle, cancel_all, limit_order, market_order, stack
 from markets.market import Market
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
@@ -102,7 +102,7 @@ def test_several_exchanges_have_books_and_customers_of_their_own():
     assert [book.book.count for book in floor.books] == [0, 1]
 
 
-def test_what_one_exchange_does_leaves_the_draws_of_another_alone():
+def test_an_exchange_beside_another_trades_as_if_alone():
     def tops(*exchanges: Exchange) -> list[int]:
         floor, found = Floor(*exchanges), []
         dice = np.random.default_rng(3)
@@ -114,4 +114,20 @@ def test_what_one_exchange_does_leaves_the_draws_of_another_alone():
             found.append(floor.books[0].book.bid_ticks)
         return found
 
-    assert tops(Exchange("one")) == tops(Exchange("one"), Exchange("two"))
+    alone = Exchange("one", Ordering.ARRIVAL)
+    beside = Exchange("one", Ordering.ARRIVAL), Exchange("two", Ordering.ARRIVAL)
+    assert tops(alone) == tops(*beside)
+
+
+def test_an_exchange_takes_no_tips():
+    with pytest.raises(ConfigError, match=r"one\.ordering"):
+        Exchange("one", Ordering.PRIORITY_FEE)
+
+
+@pytest.mark.parametrize("gateway", [None, Gateway(mean_seconds=0.1)])
+def test_an_exchange_knows_no_bundles(gateway):
+    floor = Floor(Exchange("one", Ordering.ARRIVAL, gateway))
+    account = floor.near[0]
+    tied = bundle([limit_order(0, account, BUY, 1, 90), limit_order(0, account, BUY, -1, 90)])
+    assert floor.step(0, *tied) == 2
+    assert floor.books[0].book.bid_ticks == 90
