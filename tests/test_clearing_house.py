@@ -276,3 +276,23 @@ def test_margin_rises_with_open_interest_and_with_size() -> None:
     bench.do(deposit(0, np.array([one, two]), bench.atoms(1e5)), deposit(0, user, bench.atoms(80)))
     codes = bench.do(limit_order(0, user, BUY, 4_001, 100), limit_order(0, user, BUY, 4_000, 100))
     assert codes == [Code.INSUFFICIENT_MARGIN, Code.RESTING]  # 0.1 sqrt(4) = 20 % of 400
+
+
+def test_a_dated_future_settles_into_the_claims_of_the_house() -> None:
+    bench = HouseBench(expiry_seconds=120.0, settlement_window_seconds=0.0, **FLAT)
+    user, rich, *_ = bench.users
+    bench.give(user, 100)
+    bench.give(rich, 1e5)
+    bench.trade(FIRST, user, rich, 4, 100)
+    bench.trade(SECOND, rich, user, 4, 100)
+    view = bench.perps[0].observe(bench.moment)
+    assert (view.seconds_to_expiry, view.form.settlement) == (120.0, USDT)
+    bench.mark(100, 100)
+    bench.mark(115, 104)
+    bench.liquidate()
+    assert all(perp.expired for perp in bench.perps)
+    assert bench.record(user) == [100 + 4 * 15 - 4 * 4, 0, 0]
+    assert bench.claim(user) == 144
+    assert bench.take(user, 144) == Code.DONE
+    assert bench.perps[0].observe(bench.moment).seconds_to_expiry == 0
+    bench.market.check()

@@ -142,12 +142,16 @@ class ClearingHouse(Venue):
             self._pay_interest(moment.step_seconds / _SECONDS_AN_HOUR)
 
     def _value_coins(self) -> None:
-        balances = self._ledger.balances
-        self._values[:] = 0
+        self._values[:] = self._worth(self._ledger.balances)
+        self._values[self.accounts] = 0
+
+    def _worth(self, balances: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the coins of rows of the ledger count as margin."""
+        total = np.zeros(len(balances), np.int64)
         for coin, column in zip(self.coins, self._claims[1:], strict=True):
             if not math.isnan(coin.price):
-                self._values += coin.values(balances[:, column], self.settlement.scale)
-        self._values[self.accounts] = 0
+                total += coin.values(balances[:, column], self.settlement.scale)
+        return total
 
     def _refresh(self) -> None:
         """Measure again the contracts whose marks or positions may have changed."""
@@ -227,16 +231,17 @@ class ClearingHouse(Venue):
         for row, sign in ((account, 1), (vault, -1)):
             balances[row, asset] -= sign * atoms
             balances[row, claims] += sign * atoms
-        before = self._values[account]
-        self._value_coins()
-        change = self._values[account] - before if coin else atoms
+        before = int(self._values[account])
+        if coin:
+            self._values[account] = self._worth(balances[account : account + 1])[0]
+        change = int(self._values[account]) - before if coin else atoms
         record[account, VALUE] += change
         if atoms < 0 and not self._may_leave(account, record):
             record[account, VALUE] -= change
+            self._values[account] = before
             for row, sign in ((account, 1), (vault, -1)):
                 balances[row, asset] += sign * atoms
                 balances[row, claims] -= sign * atoms
-            self._value_coins()
             return Code.INSUFFICIENT_MARGIN
         return Code.DONE
 

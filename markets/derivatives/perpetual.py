@@ -294,6 +294,8 @@ class Perpetual(Venue):
             margin_column=self._terms.margin,
             initial_margin_rate=self.params.initial_margin_ppm / PPM,
             maintenance_margin_rate=tiers[0].maintenance_ppm / PPM,
+            form=self.form,
+            seconds_to_expiry=max(0.0, (self.params.expiry_seconds or math.inf) - moment.seconds),
         )
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.derivatives.contract_form import ContractForm
 from markets.spot.order_book import BookView
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class PerpetualView(BookView):
     initial_margin_rate: float
     maintenance_margin_rate: float
     """Rate of the lowest bracket."""
+    form: ContractForm
+    """What a lot is; `form.to_lots(size_base, price)` and back, for inverse contracts too."""
+    seconds_to_expiry: float
+    """Infinite for a perpetual, 0 once it has settled."""
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Claims and positions of the accounts at the mark, in quote units, as they are now."""
