@@ -25,12 +25,17 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 OBJECT_STORE_BYTES = 128 * 2**20
-START_SECONDS = 6.0
+START_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 
 
 def break_even_seconds(workers: int) -> float:
-    """Work below which a sweep ends sooner in one process: T = START + T / workers."""
+    """Work from which Ray ends sooner than one process: T = START + T / workers.
+
+    START is measured: to start two workers, have them load the code and stop them took 4.5 to 5.9
+    seconds (`fathom bench runner` says what it takes here). Forked children start at once, so up to
+    there they share the work; from there on Ray's memory monitor and its scheduling are worth it.
+    """
     return START_SECONDS / (1.0 - 1.0 / workers) if workers > 1 else float("inf")
 
 

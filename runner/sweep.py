@@ -228,7 +228,7 @@ def _goes_to_ray(seconds: float, left: int, options: Options, progress: SweepPro
         progress.say(f"about {estimate:.0f} s of work left: {options.where(workers)}")
         return True
     where = f"{workers} children of this process" if possible() else "this process"
-    progress.say(f"about {estimate:.1f} s of work left: in {where}, Ray pays from {least:.0f} s on")
+    progress.say(f"about {estimate:.1f} s of work left: in {where}, on Ray from {least:.0f} s on")
     return False
 
 

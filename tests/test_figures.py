@@ -1,5 +1,7 @@
 """Figures: what they show of the tables they are given."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,7 +104,7 @@ def test_sums_of_any_size_have_labels_that_do_not_touch(largest):
     shown = [text for text in axes.get_xticklabels() if low <= text.get_position()[0] <= high]
     boxes = [text.get_window_extent() for text in shown]
     assert 2 <= len(boxes) <= 5
-    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_a_figure_is_saved_without_a_display(runs, tmp_path):

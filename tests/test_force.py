@@ -408,7 +408,7 @@ def descendants(pid):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_worker_that_is_killed_from_outside():
-    file = study("seeds = {count = 16}\n[set]\n'buyer.pause_seconds' = 0.05\n")
+    file = study("seeds = {count = 16}\n[set]\n'buyer.pause_seconds' = 0.03\n")
     with subprocess.Popen(command(file, "out", "--workers", "2")) as process:
         killed = None
         while killed is None and process.poll() is None:
