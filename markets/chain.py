@@ -115,8 +115,6 @@ class Chain(Domain):
         """Whether private transactions that fail are left out of the block for nothing."""
         gas: GasSchedule = GasSchedule()
 
-    bundles = True
-
     def __init__(
         self,
         name: str,

@@ -1,12 +1,12 @@
 """A domain: one place of custody and ordering, with accounts that no other domain shares.
 
 The market hands a domain the step's intents for its venues; the domain answers with the batch that
-is to be executed now, in order. Domains know nothing of each other and commute. Atomic bundles
-exist only where `bundles` says so.
+is to be executed now, in order. Domains know nothing of each other and commute. Only chains run
+bundles atomically.
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ class Domain(ABC):
     """An exchange or a chain."""
 
     name: str
-    bundles: ClassVar[bool] = False
 
     def open(self, market: "Market") -> None:
         """Take up accounts of its own, before the first step."""

@@ -3,7 +3,8 @@
 Each venue of the exchange has a matching engine of its own: all of a venue's intents are executed
 in the order of the rule, venue after venue. Engines share nothing but the custody of their
 customers, so what happens at one matters to another only for an account that moves its collateral
-and spends it elsewhere in the same step; the venue listed first then has the first call on it.
+and spends it elsewhere in the same step; the venue listed first then has the first call on it. An
+exchange knows no bundles: their rows stand for themselves.
 
 A `Gateway` puts time between sending and arriving. All of a step's messages are sent as it starts;
 those of one account travel together and never overtake its earlier ones. With d the account's own
@@ -22,6 +23,7 @@ from pydantic import Field
 
 from markets import params
 from markets.domain import Domain
+from markets.errors import ConfigError
 from markets.intents import INTENT, take
 from markets.sequencing import Ordering, sequence_by_arrival, sequence_by_venue
 from markets.venue import Moment
@@ -53,6 +55,8 @@ class Exchange(Domain):
     def __init__(
         self, name: str, ordering: Ordering = Ordering.RANDOM, gateway: Gateway | None = None
     ) -> None:
+        if ordering is Ordering.PRIORITY_FEE:
+            raise ConfigError(f"{name}.ordering", "exchanges take no tips: arrival or random")
         self.name = name
         self.ordering = ordering
         self.gateway = gateway
@@ -65,6 +69,14 @@ class Exchange(Domain):
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
         """See `Domain.batch`."""
+        batch = self._arrived(intents, moment, rng)
+        batch["bundle"] = 0
+        return batch
+
+    def _arrived(
+        self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
+    ) -> NDArray[np.void]:
+        """What arrives in this step, in order, as rows of its own."""
         if self.gateway is None:
             return sequence_by_venue(intents, self.ordering, self._market.latency_seconds, rng)
         waiting = np.concatenate([self.travelling, np.ascontiguousarray(intents)])

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.errors import FathomError
+
 BUY = 1
 SELL = -1
 
@@ -64,6 +66,7 @@ POOL_INTENT = np.dtype([(field, np.int64) for field in POOL_FIELDS])
 COINS = 8
 FLAG_BITS = 8
 """Flags lie below this bit; above it, where coins are counted, is the amount of the eighth."""
+EIGHTH_BITS = 63 - FLAG_BITS
 
 _ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
 
@@ -274,17 +277,26 @@ def collect(venue: int, account: Column, lower_tick: Column, upper_tick: Column)
 def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
     """Amounts of up to eight coins: in the seven free columns, the last above the flags."""
     amounts = (*amounts_atoms, *[0] * (COINS - len(amounts_atoms)))
+    eighth = np.asarray(amounts[7])
+    if ((eighth >= 1 << EIGHTH_BITS) | (eighth < -1 << EIGHTH_BITS)).any():
+        raise FathomError(f"the eighth coin's amount must be below 2**{EIGHTH_BITS} atoms")
     flags = amounts[7] << FLAG_BITS
     return (action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
 
 
 def add_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
-    """Deposit exactly these amounts, coin by coin in the pool's order, for shares."""
+    """Deposit exactly these amounts, coin by coin in the pool's order, for shares.
+
+    Raises FathomError for 2**55 atoms or more of the eighth coin.
+    """
     return _by_coin(ADD_COINS, venue, account, amounts_atoms)
 
 
 def remove_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
-    """Withdraw exactly these amounts, coin by coin in the pool's order, for shares."""
+    """Withdraw exactly these amounts, coin by coin in the pool's order, for shares.
+
+    Raises FathomError for 2**55 atoms or more of the eighth coin.
+    """
     return _by_coin(REMOVE_COINS, venue, account, amounts_atoms)
 
 

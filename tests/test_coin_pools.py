@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from markets.assets import Asset
-from markets.errors import ConfigError
+from markets.errors import ConfigError, FathomError
 from markets.exchange import Exchange
 from markets.intents import (
     SELL,
@@ -234,3 +234,12 @@ def test_pools_that_cannot_be():
 def test_a_pair_has_the_finest_grid():
     grid = pair(Asset("A", 9), Asset("B", 6))
     assert (grid.lot_atoms, grid.notional_atoms) == (1, 1)
+
+
+@pytest.mark.parametrize("make", [add_coins, remove_coins])
+@pytest.mark.parametrize("eighth", [2**55, 2**62, np.array([1, 2**55]), -(2**55) - 1])
+def test_an_eighth_amount_that_has_no_room_is_refused(make, eighth):
+    most = stack([make(0, 1, [1] * 7 + [2**55 - 1])])
+    assert most["flags"][0] >> 8 == 2**55 - 1
+    with pytest.raises(FathomError, match="eighth"):
+        make(0, 1, [1] * 7 + [eighth])
