@@ -47,10 +47,10 @@ def history() -> History | None:
         return None
     bars = pd.read_csv(path, parse_dates=["date"]).set_index("date")
     before, bars = bars.loc[FIRST, "close"], bars.loc[FIRST:LAST].iloc[1:]
-    opened = np.asarray([before, *bars["open"].iloc[1:]], np.float64)
-    others = [np.asarray(bars[name], np.float64) for name in ("high", "low", "close")]
-    prices = [opened, *others]
-    return History.from_bars(np.arange(len(bars)) * 3600.0, prices)
+    columns = {name: np.array(bars[name], np.float64) for name in ("open", "high", "low", "close")}
+    columns["open"][0] = before
+    seconds = 3600.0 * np.arange(len(bars), dtype=np.float64)
+    return History.from_bars(seconds, list(columns.values()))
 
 
 def reproduce(runs: int, seed: int) -> list[Row]:

@@ -47,7 +47,7 @@ class Params(params.Params):
 
     step_seconds: float = Field(default=60.0, gt=0, le=3600)
     bridge_volatility_per_year: float = Field(default=0.6, ge=0)
-    withdraw_volatility_per_hour: float = Field(default=0.06, gt=0)
+    withdraw_volatility_per_hour: float = Field(default=0.2, gt=0)
     """Short-run volatility above which both makers cancel their quotes."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
     perpetual: Perpetual.Params = Perpetual.Params(

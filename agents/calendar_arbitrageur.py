@@ -1,0 +1,94 @@
+"""Calendar arbitrageurs: one future against another whose basis a year differs from it.
+
+With index x and T years to expiry a future's basis a year is b = ln(F/x)/T. The trader buys the
+future with the lower basis at its ask and sells the other at its bid, `order_size` a step, while
+what the spread is off, counted at the far expiry's horizon,
+
+    ln(F_far/F_near) - carry (T_far - T_near),      F at the prices to be traded,
+
+is more than `edge` either way; the position is flat in the underlying and carried until the near
+future settles or the spread comes back. A leg that fills alone is completed in the next step.
+"""
+
+import math
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from agents.trader import NOTHING, Trader
+from markets.derivatives.perpetual import Perpetual
+from markets.errors import ConfigError
+from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, deposit, limit_order
+from markets.market import Market, View
+from markets.spot.order_book import BookView
+
+_YEAR_SECONDS = 365 * 86_400.0
+
+
+class CalendarArbitrageur(Trader):
+    """Trades the spread between two dated futures."""
+
+    class Params(Trader.Params):
+        """Parameters; sizes in base units, `edge` as a fraction of price."""
+
+        near: str
+        far: str
+        margin: float = Field(gt=0)
+        """Quote deposited at each of the two venues."""
+        order_size: float = Field(default=1.0, gt=0)
+        largest_position: float = Field(default=50.0, gt=0)
+        carry_per_year: float = 0.05
+        edge: float = Field(default=0.002, gt=0)
+        slippage: float = Field(default=0.001, ge=0)
+
+    def open(self, market: Market) -> None:
+        """See `Trader.open`; both venues must be dated futures in one domain, near before far."""
+        params = self.params
+        near = market.venue(params.near, f"{self.name}.near", Perpetual)
+        far = market.venue(params.far, f"{self.name}.far", Perpetual)
+        expiries = near.params.expiry_seconds, far.params.expiry_seconds
+        if None in expiries or expiries[0] >= expiries[1] or near.domain != far.domain:
+            raise ConfigError(f"{self.name}.far", "must expire after near, in the same domain")
+        self._years_between = (expiries[1] - expiries[0]) / _YEAR_SECONDS
+        self._near_expiry = expiries[0]
+        quote = near.columns()[1]
+        self.account = self.endow(market, near.domain, {quote.name: 2 * params.margin})
+        self._margin_atoms = quote.to_atoms(params.margin)
+
+    def act(self, view: View) -> Sequence[Intent]:
+        """Deposit first; then complete what stands alone, or trade the spread."""
+        near, far = view[self.params.near], view[self.params.far]
+        if view.moment.step == 0:
+            return [deposit(book.index, self.account, self._margin_atoms) for book in (near, far)]
+        if view.moment.seconds >= self._near_expiry:
+            return NOTHING
+        held = [
+            book.instrument.to_base(int(view.balances[self.account, book.contract_column]))
+            for book in (near, far)
+        ]
+        alone = held[0] + held[1]
+        if abs(alone) >= far.instrument.lot_size:
+            return self._order(far, SELL if alone > 0 else BUY, abs(alone))
+        side = self._side(near, far)
+        if not side or side * held[1] >= self.params.largest_position:
+            return NOTHING
+        size = self.params.order_size
+        return [*self._order(far, side, size), *self._order(near, -side, size)]
+
+    def _side(self, near: BookView, far: BookView) -> int:
+        """The side of the far leg; 0 where the spread pays for nothing."""
+        if min(near.bid_ticks, near.ask_ticks, far.bid_ticks, far.ask_ticks) <= 0:
+            return 0
+        due = self.params.carry_per_year * self._years_between
+        if math.log(far.bid / near.ask) - due > self.params.edge:
+            return SELL
+        return BUY if due - math.log(far.ask / near.bid) > self.params.edge else 0
+
+    def _order(self, book: BookView, side: int, size: float) -> Sequence[Intent]:
+        """An immediate order through the best quote by at most the slippage allowed."""
+        best = book.ask if side == BUY else book.bid
+        lots = book.instrument.to_lots(size)
+        if not best > 0 or lots <= 0:
+            return NOTHING
+        ticks = book.instrument.to_ticks(best * (1 + side * self.params.slippage))
+        return [limit_order(book.index, self.account, side, lots, ticks, IMMEDIATE_OR_CANCEL)]

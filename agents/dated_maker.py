@@ -1,0 +1,131 @@
+"""Makers of dated futures: quotes on two expiries around the carry, inventory locked and rolled.
+
+A future with T years to go is quoted around F = index e^{bT}, b the carry a year that the maker
+counts on, leaning against inventory. Position it holds in the near future beyond `lock_size` is
+locked: the opposite is traded in the far future, so that only the spread between the two is left.
+Within `roll_seconds` of the near expiry the near position is closed and opened again in the far
+future, lot by lot (which undoes the lock there), and the near book is quoted no more.
+Left out: more than two expiries, hedges with spot.
+"""
+
+import math
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from agents.trader import Trader
+from markets.derivatives.fair_price import dated_price
+from markets.derivatives.perpetual import Perpetual
+from markets.derivatives.perpetual_view import PerpetualView
+from markets.errors import ConfigError
+from markets.intents import (
+    BUY,
+    IMMEDIATE_OR_CANCEL,
+    POST_ONLY,
+    SELL,
+    Intent,
+    cancel_all,
+    deposit,
+    limit_order,
+)
+from markets.market import Market, View
+
+_YEAR_SECONDS = 365 * 86_400.0
+
+
+class DatedMaker(Trader):
+    """Makes markets in a near and a far future of the same underlying."""
+
+    class Params(Trader.Params):
+        """Parameters; sizes in base units, distances as fractions of price."""
+
+        near: str
+        far: str
+        margin: float = Field(gt=0)
+        """Quote deposited at each of the two venues."""
+        order_size: float = Field(default=1.0, gt=0)
+        levels: int = Field(default=3, ge=1, le=50)
+        half_spread: float = Field(default=0.0005, gt=0, lt=0.1)
+        level_distance: float = Field(default=0.0005, gt=0, lt=0.1)
+        carry_per_year: float = 0.05
+        skew_per_unit: float = Field(default=0.00005, ge=0)
+        """How far a unit of inventory moves the quotes."""
+        lock_size: float = Field(default=5.0, ge=0)
+        trade_size: float = Field(default=2.0, gt=0)
+        """Largest lock or roll in one step."""
+        roll_seconds: float = Field(default=86_400.0, ge=0)
+        slippage: float = Field(default=0.002, ge=0)
+
+    def open(self, market: Market) -> None:
+        """See `Trader.open`; both venues must be dated futures in one domain, near before far."""
+        params = self.params
+        near = market.venue(params.near, f"{self.name}.near", Perpetual)
+        far = market.venue(params.far, f"{self.name}.far", Perpetual)
+        expiries = [venue.params.expiry_seconds for venue in (near, far)]
+        if None in expiries or expiries[0] >= expiries[1] or near.domain != far.domain:
+            raise ConfigError(f"{self.name}.far", "must expire after near, in the same domain")
+        self._expiry = dict(zip((params.near, params.far), expiries, strict=True))
+        quote = near.columns()[1]
+        self.account = self.endow(market, near.domain, {quote.name: 2 * params.margin})
+        self._margin_atoms = quote.to_atoms(params.margin)
+
+    def position(self, view: View, name: str) -> float:
+        """Base units held in one of the futures."""
+        future = view[name]
+        lots = int(view.balances[self.account, future.contract_column])
+        return float(future.instrument.to_base(lots))
+
+    def fair(self, view: View, name: str) -> float:
+        """Price of a future at the carry that the maker counts on; NaN without an index."""
+        years = max(0.0, self._expiry[name] - view.moment.seconds) / _YEAR_SECONDS
+        return float(dated_price(view[name].index_price, self.params.carry_per_year, 0.0, years))
+
+    def act(self, view: View) -> Sequence[Intent]:
+        """Deposit first; then quote, lock and roll."""
+        params = self.params
+        books = [view[params.near], view[params.far]]
+        if view.moment.step == 0:
+            return [deposit(book.index, self.account, self._margin_atoms) for book in books]
+        left = self._expiry[params.near] - view.moment.seconds
+        near, far = (self.position(view, name) for name in (params.near, params.far))
+        orders: list[Intent] = []
+        if left > params.roll_seconds:
+            orders += self._ladder(view, params.near, near + far)
+            beyond = near + far
+            if abs(beyond) > params.lock_size:
+                orders += self._trade(view, params.far, -beyond)
+        elif left > 0:
+            orders.append(cancel_all(books[0].index, self.account))
+            moved = math.copysign(min(abs(near), params.trade_size), near)
+            if moved:
+                orders += [
+                    *self._trade(view, params.near, -moved),
+                    *self._trade(view, params.far, moved),
+                ]
+        return [*orders, *self._ladder(view, params.far, near + far)]
+
+    def _ladder(self, view: View, name: str, inventory: float) -> list[Intent]:
+        """Post-only orders on both sides of the fair price, moved against the inventory."""
+        book, fair, params = view[name], self.fair(view, name), self.params
+        orders = [cancel_all(book.index, self.account)]
+        if not fair > 0:
+            return orders
+        centre = fair * (1 - params.skew_per_unit * inventory)
+        lots = max(1, book.instrument.to_lots(params.order_size))
+        for level in range(params.levels):
+            distance = params.half_spread + level * params.level_distance
+            for side in (BUY, SELL):
+                ticks = book.instrument.to_ticks(centre * (1 - side * distance))
+                orders.append(limit_order(book.index, self.account, side, lots, ticks, POST_ONLY))
+        return orders
+
+    def _trade(self, view: View, name: str, size: float) -> list[Intent]:
+        """Immediate order for so many base units, at most `trade_size`, near the best quote."""
+        book: PerpetualView = view[name]
+        side = BUY if size > 0 else SELL
+        best = book.ask if side == BUY else book.bid
+        lots = book.instrument.to_lots(min(abs(size), self.params.trade_size))
+        if not best > 0 or lots <= 0:
+            return []
+        ticks = book.instrument.to_ticks(best * (1 + side * self.params.slippage))
+        return [limit_order(book.index, self.account, side, lots, ticks, IMMEDIATE_OR_CANCEL)]

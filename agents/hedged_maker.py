@@ -1,0 +1,59 @@
+"""Hedged market makers: quotes on a perpetual, its inventory laid off on the spot book.
+
+The ladder is that of `PerpetualMaker`. What it is filled with is carried until position and spot
+inventory together are more than `tolerance` away from flat; then the difference is traded on the
+spot book at once. So it earns the spread and carries the basis, not the price; and in a crash its
+own hedge is a seller on the spot book, which takes the fall from one book to the other.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from agents.market_maker import PerpetualMaker
+from agents.trader import NOTHING
+from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, limit_order
+from markets.market import Market, View
+from markets.spot.order_book import OrderBook
+
+
+class HedgedMaker(PerpetualMaker):
+    """Makes a market on a perpetual and stays flat with spot."""
+
+    class Params(PerpetualMaker.Params):
+        """Parameters; `base` is the spot inventory it starts with and measures the hedge from."""
+
+        spot: str
+        hedge_quote: float = Field(default=1e6, ge=0)
+        """Quote for spot purchases, kept out of the margin."""
+        tolerance: float = Field(default=1.0, ge=0)
+        """Base units that may stay unhedged."""
+        slippage: float = Field(default=0.005, ge=0)
+
+    def open(self, market: Market) -> None:
+        """See `Trader.open`: spending money on top of the margin."""
+        super().open(market)
+        market.venue(self.params.spot, f"{self.name}.spot", OrderBook)
+        quote = market.venues[self.params.venue].columns()[1]
+        spending = quote.to_atoms(self.params.hedge_quote)
+        market.ledger.issue(np.array([self.account]), quote.name, spending)
+
+    def act(self, view: View) -> Sequence[Intent]:
+        """Quote, then hedge what was filled before."""
+        return [*super().act(view), *self._hedge(view)]
+
+    def exposure(self, view: View) -> float:
+        """Position and spot inventory beyond what it started with, in base units."""
+        held = self._base.to_units(int(view.balances[self.account, self._base_column]))
+        return self.inventory(view) + float(held) - self.params.base
+
+    def _hedge(self, view: View) -> Sequence[Intent]:
+        exposed, spot = self.exposure(view), view[self.params.spot]
+        side = SELL if exposed > 0 else BUY
+        best = spot.bid if side == SELL else spot.ask
+        lots = spot.instrument.to_lots(abs(exposed))
+        if abs(exposed) <= self.params.tolerance or not best > 0 or lots <= 0:
+            return NOTHING
+        limit_ticks = spot.instrument.to_ticks(best * (1 + side * self.params.slippage))
+        return [limit_order(spot.index, self.account, side, lots, limit_ticks, IMMEDIATE_OR_CANCEL)]
