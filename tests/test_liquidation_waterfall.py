@@ -213,6 +213,7 @@ def test_where_nobody_can_be_deleveraged_the_fund_keeps_the_position() -> None:
     venue = bench.venue
     fund = venue._terms.fund
     assert (bench.lots(long), bench.lots(fund), venue.shortfalls) == (0, 10_000, 1)
+    assert [event for event, _ in venue.drain_events()] == ["shortfall"]
     assert bench.claim(fund) == -bench.atoms(1_300)
     bench.do(limit_order(0, rich, BUY, 10_000, 131))
     bench.mark(131)

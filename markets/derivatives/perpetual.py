@@ -87,7 +87,7 @@ class Perpetual(Venue):
         self.house: ClearingHouse | None = None
         self.marking = Marking(self.params)
         self.book = Book()
-        self.batches = 0
+        self.batches, self._short = 0, False
         self.expired = False
         self.shortfalls = 0
         """Steps that left the fund with a position or a debt, nobody being left to take it."""
@@ -374,10 +374,11 @@ class Perpetual(Venue):
             if len(debtors):
                 self._close(debtors, moment)
         owes = balances[terms.fund, terms.margin] < 0 and not terms.grouped
-        if owes or balances[terms.fund, terms.contract]:
-            self.shortfalls += 1
-            equity = self.equity(self.accounts[1:2])[0]
-            self._events.append(("shortfall", max(0.0, -float(equity))))
+        short = bool(owes or balances[terms.fund, terms.contract])
+        if short and not self._short:
+            equity = float(self.equity(self.accounts[1:2])[0])
+            self._events.append(("shortfall", max(0.0, -equity)))
+        self.shortfalls, self._short = self.shortfalls + short, short
 
     def _close(self, unsafe: NDArray[np.int64], moment: Moment) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
