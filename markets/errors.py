@@ -4,7 +4,7 @@
     |-- ConfigError       the user asked for something that cannot be: names the field by its path
     `-- BrokenInvariant   a bug in a mechanism: names step, venue, asset and difference
 
-A reject never raises: see `markets.codes`.
+A reject never raises: see `markets.outcomes`.
 """
 
 

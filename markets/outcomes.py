@@ -2,7 +2,9 @@
 
 A code below zero is a reject: nothing was moved. Every other code says how far the intent came.
 `FILL` rows are trades between two accounts. `FLOW` rows say who paid whom, in which asset and why;
-they explain postings that the ledger already holds and move nothing themselves.
+they explain postings that the ledger already holds and move nothing themselves. Two reasons are no
+postings but valuations of a pool's swaps at the price outside: ARBITRAGE is what a taker gained by
+it before the fee, SLIPPAGE what one lost; less the FEE beside them they are the taker's whole gain.
 """
 
 from enum import IntEnum

@@ -18,7 +18,8 @@ from markets.intents import (
     swap_exact_out,
     until_tick,
 )
-from markets.outcomes import Code
+from markets.outcomes import Code, Reason
+from markets.venue import Moment
 from tests.pool_bench import KINDS, Bench, Draw, draw_liquidity, draw_swap, same
 
 every_pool = pytest.mark.parametrize("kind", KINDS)
@@ -202,6 +203,52 @@ def test_fills_and_flows_explain_what_moved(kind):
     assert figures["trades"] == 1
     assert figures["volume"] == pytest.approx(fill["base_atoms"] / bench.pool.coins[0].scale)
     assert 0 < figures["ask_depth"] < figures["base_reserve"] * 1.0001
+
+
+@every_pool
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_fee_and_value_flows_are_all_that_the_taker_gained(kind, side):
+    bench = Bench(kind)
+    account, paid = bench.accounts[2], 1 if side == BUY else 0
+    bench.pool.drain_flows()
+    held = [bench.held(account, coin) for coin in (0, 1)]
+    bench.run(swap_exact_in(0, account, side, bench.view.reserves_atoms[paid] // 1000))
+    moved = [bench.held(account, coin) - had for coin, had in zip((0, 1), held, strict=True)]
+    flows = bench.pool.drain_flows()
+    by_reason = {reason: flows[flows["reason"] == reason] for reason in Reason}
+    won, lost = by_reason[Reason.ARBITRAGE], by_reason[Reason.SLIPPAGE]
+    if "stable" in kind:
+        assert len(won) == len(lost) == 0
+        return
+    worth = 2000.0 * bench.pool.coins[1].scale / bench.pool.coins[0].scale
+    fees = by_reason[Reason.FEE]
+    in_base = fees["asset"] == bench.pool.coin_columns[0]
+    fee_atoms = np.where(in_base, worth, 1.0) @ fees["atoms"]
+    gained = won["atoms"].sum() - lost["atoms"].sum() - fee_atoms
+    assert gained == pytest.approx(moved[0] * worth + moved[1], abs=2.0)
+    assert (won["receiver"] == account).all()
+    assert (lost["payer"] == account).all()
+
+
+@every_pool
+def test_a_pool_without_trades_drains_nothing(kind):
+    bench = Bench(kind)
+    fills = bench.pool.drain_fills()
+    assert len(fills) == 0
+    assert all(np.size(scale) == 0 for scale in bench.pool.fill_scales(fills))
+    figures = bench.pool.measure(bench.moment)
+    assert figures["trades"] == figures["volume"] == 0
+
+
+@share_pools
+@pytest.mark.parametrize("reference", [{}, {"ETH": 2_000.0}, {"USDC": 1.01}])
+def test_a_share_is_worth_its_part_where_prices_are_missing(kind, reference):
+    bench = Bench(kind)
+    value = bench.pool.asset_values(Moment(0, 0.0, 12.0, reference))[bench.pool.share.name]
+    reserves = zip(bench.pool.coins, bench.view.reserves_atoms, strict=True)
+    total = sum(coin.to_units(atoms) * reference.get(coin.name, 1.0) for coin, atoms in reserves)
+    shares = bench.pool.share.to_units(bench.pool.shares_atoms())
+    assert value * shares == pytest.approx(total)
 
 
 @every_pool

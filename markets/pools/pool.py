@@ -8,8 +8,9 @@ index counts as base, and `maker_order` holds 8 x coin paid + coin received.
 
 Each pool computes in float64 and hands integers over, rounded in its own favour: what it pays is
 floored, what it asks for is ceiled. A view quotes with the very kernel of the swap, hence quotes
-are equal to the swap that follows. Flows (the fee; what the swap gained or lost against the price
-outside, at the moment it was made) are worked out only when somebody drains them.
+are equal to the swap that follows. Flows (the fee; what the swap, but for the fee, gained or lost
+against the price outside at the moment it was made) are worked out only when somebody drains them.
+A coin without an outside price, as in a pool of stable coins, counts as 1 in the worth of a share.
 """
 
 import math
@@ -296,6 +297,9 @@ class Pool(Venue):
 
     def fill_scales(self, fills: Fills) -> tuple[Any, Any, Any]:
         """Atoms in a unit of each fill's base, quote and fee."""
+        if not len(fills):
+            none = np.ones(0)
+            return none, none, none
         scale = np.array([coin.scale for coin in self.coins], np.float64)
         paid, received = np.divmod(fills["maker_order"], MOST_COINS)
         low, high = np.minimum(paid, received), np.maximum(paid, received)
@@ -313,18 +317,21 @@ class Pool(Venue):
         return np.concatenate(parts)
 
     def _value_flows(self, fills: Fills, reference: NDArray[np.float64]) -> Flows:
-        """What swaps gained (arbitrage) or lost (slippage) against outside, fee included.
+        """What swaps gained (arbitrage) or lost (slippage) against outside, but for the fee.
 
-        Only coin 0 needs a price; another coin without one counts as 1.
+        Less the fee that stands beside it, that is all the taker gained, in the coin of higher
+        index. A coin without a price counts as 1; where none has one there is no outside.
         """
-        if not math.isfinite(reference[0]):
+        if not np.isfinite(reference).any():
             return flows(0, 0, 0, np.zeros(0, np.int64), Reason.ARBITRAGE)
         scale = np.array([coin.scale for coin in self.coins], np.float64)
         worth = np.where(np.isfinite(reference), reference, 1.0) / scale
         paid, received = np.divmod(fills["maker_order"], MOST_COINS)
         low, high = np.minimum(paid, received), np.maximum(paid, received)
         base_worth = worth[low] / worth[high] * fills["base_atoms"]
-        gain = np.rint(fills["side"] * (base_worth - fills["quote_atoms"])).astype(np.int64)
+        fee_worth = worth[received if self.fee_on_output else paid] / worth[high]
+        after_fee = fills["side"] * (base_worth - fills["quote_atoms"])
+        gain = np.rint(after_fee + fee_worth * fills["taker_fee_atoms"]).astype(np.int64)
         parts = []
         for number in np.unique(high):
             own, takers = gain[high == number], fills["taker"][high == number]
@@ -345,6 +352,9 @@ class Pool(Venue):
     def drain_fills(self) -> Fills:
         """See `Venue.drain_fills`; also closes the step's volume."""
         fills = super().drain_fills()
+        if not len(fills):
+            self._volume, self._trades = 0.0, 0
+            return fills
         base_scale = self.fill_scales(fills)[0]
         self._volume, self._trades = float((fills["base_atoms"] / base_scale).sum()), len(fills)
         return fills
@@ -379,16 +389,13 @@ class Pool(Venue):
         return self.coins[0].to_units(bought), self.coins[0].to_units(sold)
 
     def asset_values(self, moment: Moment) -> dict[str, float]:
-        """A share is worth its part of all reserves at the reference prices (coin 0's needed)."""
+        """A share is worth its part of all reserves at the reference prices, 1 where none is."""
         shares = self.shares_atoms()
         if not shares:
             return {self.share.name: 0.0} if self.has_shares else {}
-        names = [coin.name for coin in self.coins]
-        prices = [moment.reference.get(names[0], math.nan)]
-        prices += [moment.reference.get(name, 1.0) for name in names[1:]]
         value = sum(
-            coin.to_units(atoms) * price
-            for coin, atoms, price in zip(self.coins, self.reserves_atoms(), prices, strict=True)
+            coin.to_units(atoms) * moment.reference.get(coin.name, 1.0)
+            for coin, atoms in zip(self.coins, self.reserves_atoms(), strict=True)
         )
         return {self.share.name: value / self.share.to_units(shares)}
 
