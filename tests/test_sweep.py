@@ -16,7 +16,7 @@ from ray import exceptions as ray_exceptions
 
 import runner
 from experiments.tables import TABLES
-from runner import cli, cluster, console, store, sweep
+from runner import cli, cluster, console, schemas, store, sweep
 from runner.cluster import Crew, break_even_seconds
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
@@ -50,7 +50,7 @@ def files(out):
 def rows(out, table):
     """A table without the columns that say when."""
     frame = runner.load(out).table(table).to_pandas()
-    return frame.drop(columns=["wall_seconds", "started_at"], errors="ignore").astype(str)
+    return frame.drop(columns=list(schemas.VOLATILE), errors="ignore").astype(str)
 
 
 def assert_same_results(one, other):
