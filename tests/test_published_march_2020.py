@@ -35,6 +35,15 @@ def test_without_the_data_the_turning_points_stand(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_the_published_rows() -> None:
+def test_the_published_rows_on_the_turning_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FATHOM_DATA", raising=False)
     rows = march_2020.reproduce(march_2020.DEFAULT_RUNS, seed=0)
     assert [(row.quantity, row.got) for row in rows if not row.ok] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
+def test_the_books_follow_the_bars() -> None:
+    rows = {row.quantity: row for row in march_2020.reproduce(1, seed=0)}
+    assert rows["fall of the spot book"].ok
+    assert rows["worst hour of the spot book"].ok
