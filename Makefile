@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: install run test slow check bench lock clean
+.PHONY: install run test slow check bench peers lock clean
 
 install: $(READY)
 
@@ -36,9 +36,16 @@ check: install
 bench: install
 	$(BIN)/fathom bench
 
+# What `fathom bench order_book --peers` compares with. PAMS needs an older NumPy, hence its own home.
+peers: install
+	$(BIN)/python -m ensurepip --upgrade >/dev/null
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "bourse>=0.4,<0.5"
+	[ -x .venv-pams/bin/python ] || $(PYTHON) -m venv .venv-pams
+	.venv-pams/bin/python -m pip install --quiet --disable-pip-version-check "pams==0.3.0"
+
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
 	  --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-pams results .pytest_cache .mypy_cache .ruff_cache .hypothesis

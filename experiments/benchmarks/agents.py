@@ -33,12 +33,14 @@ def scenario(agents: list[AgentSpec], steps: int) -> Scenario:
     )
 
 
-def _objects(count: int) -> list[AgentSpec]:
+def objects_of(count: int) -> list[AgentSpec]:
+    """So many agents, each an object."""
     params = RandomAgent.Params(venue="book")
     return [AgentSpec(f"agent{number:06d}", RandomAgent, params) for number in range(count)]
 
 
-def _cohort(count: int) -> list[AgentSpec]:
+def cohort_of(count: int) -> list[AgentSpec]:
+    """One cohort of so many."""
     return [AgentSpec("cohort", RandomCohort, RandomCohort.Params(venue="book", count=count))]
 
 
@@ -60,10 +62,10 @@ def measure(scale: float = 1.0) -> list[Figure]:
     steps = max(2, int(200 * scale))
     figures = []
     for label, build, count, target in (
-        ("objects", _objects, 100, None),
-        ("objects", _objects, 1_000, 600_000.0),
-        ("cohort", _cohort, 1_000, 5e6),
-        ("cohort", _cohort, 100_000, 5e6),
+        ("objects", objects_of, 100, None),
+        ("objects", objects_of, 1_000, 600_000.0),
+        ("cohort", cohort_of, 1_000, 5e6),
+        ("cohort", cohort_of, 100_000, 5e6),
     ):
         rate = agent_steps_per_second(build(count), count, steps)
         name = f"{label}, {count:,} agents"

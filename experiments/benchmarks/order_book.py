@@ -26,8 +26,8 @@ from markets.venue import Moment
 MESSAGES = 100_000
 SIDES = (100, 1_000, 10_000)
 _ACCOUNTS = 100
-_MID_TICKS = 1_000_000
-_NOW = Moment(step=0, seconds=0.0, step_seconds=1.0)
+MID_TICKS = 1_000_000
+NOW = Moment(step=0, seconds=0.0, step_seconds=1.0)
 _GRID = Instrument(Asset("BASE", 6), Asset("QUOTE", 6), tick_size=0.01, lot_size=0.001)
 
 
@@ -41,13 +41,14 @@ class Session:
     book: Book
     balances: NDArray[np.int64]
     tally: NDArray[np.int64]
+    passive: NDArray[np.void]
 
     def rewind(self) -> None:
         """Back to the state before the stream."""
         arrays = self.venue.book.arrays
         pairs: Any = zip(arrays, self.book.arrays, strict=True)
         for live, kept in pairs:
-            live[...] = kept
+            _restore(live, kept)
         self.market.ledger.balances[...] = self.balances
         self.venue._tally[...] = self.tally
         self.venue.forget()
@@ -67,13 +68,19 @@ def record(a_side: int, messages: int, fees_ppm: tuple[int, int] = (100, 500)) -
         market.ledger.issue(accounts, asset, MAX_ATOMS // (2 * _ACCOUNTS))
     market.begin()
     rng = np.random.default_rng(1)
-    venue.book.ensure(2 * a_side + messages, 2 * _MID_TICKS)
+    venue.book.ensure(2 * a_side + messages, 2 * MID_TICKS)
     venue._fill_buffer = np.zeros(4 * a_side + 4_096, FILL)
-    venue.execute(_passive(a_side, accounts, rng), _NOW)
+    passive = _passive(a_side, accounts, rng)
+    venue.execute(passive, NOW)
     book = Book()
     book.arrays = BookArrays._make(array.copy() for array in venue.book.arrays)
     kept = (book, market.ledger.balances.copy(), venue._tally.copy())
-    return Session(venue, market, _live_stream(venue, accounts, messages, rng), *kept)
+    return Session(venue, market, _live_stream(venue, accounts, messages, rng), *kept, passive)
+
+
+def _restore(live: NDArray[Any], kept: NDArray[Any]) -> None:
+    """Copy bytes: NumPy copies records field by field."""
+    live.view(np.uint8).reshape(-1)[:] = kept.view(np.uint8).reshape(-1)
 
 
 def _rows(count: int) -> NDArray[np.void]:
@@ -90,7 +97,7 @@ def _passive(
     rows["account"] = rng.choice(accounts, 2 * a_side)
     rows["side"] = np.tile([BUY, SELL], a_side)
     rows["size"] = rng.integers(1, 11, 2 * a_side)
-    rows["limit"] = _MID_TICKS - rows["side"] * rng.integers(1, _spread_ticks(a_side), 2 * a_side)
+    rows["limit"] = MID_TICKS - rows["side"] * rng.integers(1, _spread_ticks(a_side), 2 * a_side)
     return rows
 
 
@@ -125,7 +132,7 @@ def _live_stream(
         else:
             side = int(message["side"][0])
             message["limit"] = _limit_ticks(venue.book, side, depths[number], kind < 0.50)
-        code = venue.execute(message, _NOW)[0]
+        code = venue.execute(message, NOW)[0]
         if code == Code.RESTING:
             account = int(message["account"][0])
             slot = venue.book.arrays.heads[account : account + 1]
@@ -136,8 +143,8 @@ def _live_stream(
 def _limit_ticks(book: Book, side: int, depth_ticks: int, crosses: bool) -> int:
     best, opposite = (book.bid_ticks, book.ask_ticks)[::side]
     if crosses:
-        return (opposite if opposite >= 0 else _MID_TICKS) + 2 * side
-    inside = opposite if opposite >= 0 else best if best >= 0 else _MID_TICKS
+        return (opposite if opposite >= 0 else MID_TICKS) + 2 * side
+    inside = opposite if opposite >= 0 else best if best >= 0 else MID_TICKS
     return inside - side * depth_ticks
 
 
@@ -157,37 +164,53 @@ def _rate(session: Session) -> float:
     """Messages a second when the whole stream is one batch."""
 
     def run() -> None:
-        session.venue.execute(session.stream, _NOW)
+        session.venue.execute(session.stream, NOW)
 
     return len(session.stream) / best_seconds(run, session.rewind)
 
 
 def _rate_one_by_one(session: Session, count: int) -> float:
-    """Messages a second when each is a call of its own."""
-    rows = [session.stream[number : number + 1] for number in range(count)]
+    """Messages a second when each is a call from Python."""
+    names = ("action", "account", "side", "size", "limit", "flags", "order")
+    messages = list(zip(*(session.stream[name][:count].tolist() for name in names), strict=True))
+    place, cancel = session.venue.place, session.venue.cancel
 
     def run() -> None:
-        for row in rows:
-            session.venue.execute(row, _NOW)
+        for action, account, side, lots, ticks, flags, order in messages:
+            if action == PLACE:
+                place(account, side, lots, ticks, flags)
+            else:
+                cancel(account, order)
 
     return count / best_seconds(run, session.rewind, 3)
 
 
-def measure(scale: float = 1.0) -> list[Figure]:
-    """Rates in batch by book size, with and without fees, and one message a call."""
+def _bytes_an_order(session: Session) -> float:
+    """Memory of the arrays that grow with resting orders, for each that they can hold."""
+    arrays = session.venue.book.arrays
+    return (arrays.orders.nbytes + arrays.clauses.nbytes) / len(arrays.orders)
+
+
+def measure(scale: float = 1.0, peers: bool = False) -> list[Figure]:
+    """Rates in batch by book size, with and without fees, one message a call; peers if asked."""
     messages = max(int(MESSAGES * scale), 1_000)
-    unit = "messages/s"
-    figures = []
-    for a_side in SIDES:
+    unit, rates, found = "messages/s", {}, []
+    for a_side in (*SIDES, max(int(1_000_000 * scale) // 2, 20_000)):
         session = record(a_side, messages)
         name = f"order book, {a_side} a side"
-        figures.append(Figure(f"{name}, batch", _rate(session), unit, 10e6, "with fees"))
+        rates[a_side] = _rate(session)
+        found.append(Figure(f"{name}, batch", rates[a_side], unit, 10e6, "with fees"))
         if a_side == 1_000:
             rate = _rate_one_by_one(session, min(messages, 20_000))
-            figures.append(Figure(f"{name}, one message a call", rate, unit, 100e3, "with fees"))
+            found.append(Figure(f"{name}, one message a call", rate, unit, 100e3, "with fees"))
             rate = _rate(record(a_side, messages, (0, 0)))
-            figures.append(Figure(f"{name}, batch, no fees", rate, unit, 10e6))
-    large = max(int(1_000_000 * scale), 20_000)
-    rate = _rate(record(large, messages))
-    figures.append(Figure(f"order book, {large} a side, batch", rate, unit, None, "flatness"))
-    return figures
+            found.append(Figure(f"{name}, batch, no fees", rate, unit, 20e6))
+    flat = max(rates.values()) / min(rates.values())
+    found.append(Figure("order book, fastest / slowest size", flat, "times", None, "2 or less"))
+    memory = _bytes_an_order(session)
+    found.append(Figure("order book, memory a resting order", memory, "bytes", None, "below 100"))
+    if peers:
+        from experiments.benchmarks.peers import figures
+
+        found += figures(scale)
+    return found
