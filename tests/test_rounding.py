@@ -5,24 +5,16 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.rounding import ceil_atoms, floor_atoms, ppm_down, ppm_up, product_at_least
+from markets.rounding import ceil_atoms, floor_atoms, ppm_down, ppm_up
 
 amounts = st.integers(-(2**62) + 1, 2**62 - 1)
 rates = st.integers(-1_000_000, 1_000_000)
-naturals = st.integers(0, 2**62 - 1)
 
 
 @given(amounts, rates)
 def test_parts_per_million_round_as_named(amount: int, rate: int) -> None:
     assert ppm_down(amount, rate) == amount * rate // 10**6
     assert ppm_up(amount, rate) == -(-amount * rate // 10**6)
-
-
-@given(naturals, naturals, naturals, naturals)
-def test_wide_products_compare_exactly(a: int, b: int, c: int, d: int) -> None:
-    assert product_at_least(a, b, c, d) == (a * b >= c * d)
-    assert product_at_least(a, b, b, a)
-    assert product_at_least(a + 1, b + 1, b + 1, a + 1)
 
 
 @given(st.integers(1, 10**14), st.integers(1, 10**9))

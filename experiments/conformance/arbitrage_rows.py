@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from markets.pools import arbitrage, concentrated, constant_product, positions, weighted
+from markets.rounding import PPM
 
-PPM = constant_product.PPM
 NEAR_BAND = 1e-2
 NEAR_BAND_TOLERANCE = 1e-9
 SIDES = {arbitrage.NO_TRADE: "none", arbitrage.BUY_X: "buy_x", arbitrage.SELL_X: "sell_x"}

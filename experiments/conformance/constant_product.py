@@ -11,6 +11,7 @@ from functools import partial
 
 from experiments.conformance.comparison import Comparison, against, close, failure, human
 from markets.pools import constant_product as kernel
+from markets.rounding import PPM
 
 DUST_OF_DEPOSIT = 1e-12
 FLASH_TOLERANCE = 1e-12
@@ -22,7 +23,7 @@ class Replay:
     def __init__(self, scenario: dict) -> None:
         self.reserves: tuple[float, float] = (0.0, 0.0)
         self.supply = self.growth = self.protocol = 0.0
-        self.fee_ppm = round(float(scenario["fee_human"]) * kernel.PPM)
+        self.fee_ppm = round(float(scenario["fee_human"]) * PPM)
         self.minimum = float(scenario["minimum_liquidity_human"])
         self.protocol_fee_on = bool(scenario["protocol_fee_on"])
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.conformance.comparison import Comparison, against, failure, human
 from markets.pools import constant_product, weighted
+from markets.rounding import PPM
 
 TOLERANCE = 1e-12
 FIXED_POINT = 1e18
@@ -25,7 +26,7 @@ class State:
         self.balances = np.array([float(value) for value in pool["balances_human"]])
         self.weights = np.array([float(value) for value in pool["weights_human"]])
         self.supply = float(pool["total_supply_human"])
-        self.fee_ppm = round(float(pool["swap_fee_human"]) * constant_product.PPM)
+        self.fee_ppm = round(float(pool["swap_fee_human"]) * PPM)
 
     def swap_exact_in(self, case: dict) -> dict:
         """Swap an exact input."""

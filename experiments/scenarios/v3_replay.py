@@ -38,7 +38,6 @@ from markets.pools.concentrated_pool import ConcentratedPool
 
 VARIABLE, FOLDER = "FATHOM_DATA", "uniswap_v3_minute"
 FILES = "polygon-*.minute.csv"
-MINUTE_SECONDS = 60.0
 LOG_TICK = math.log(1.0001)
 RAW_DECIMALS = (6, 18)
 CRASH = "2023-08-17 21:37:00"

@@ -21,7 +21,7 @@ import numpy as np
 from markets.kernel import njit
 from markets.pools import concentrated, constant_product, weighted
 from markets.pools.concentrated import ConcentratedPool
-from markets.pools.constant_product import PPM
+from markets.rounding import PPM
 
 NO_TRADE, BUY_X, SELL_X = 0, 1, 2
 

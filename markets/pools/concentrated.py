@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from markets.kernel import kernel, njit
-from markets.pools.constant_product import PPM
 from markets.pools.swap_step import swap_step
 from markets.pools.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_at
+from markets.rounding import PPM
 
 SQRT_PRICE, GROWTH0, GROWTH1 = 0, 1, 2
 CURSOR, COUNT, LIQUIDITY = 0, 1, 2

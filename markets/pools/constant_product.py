@@ -14,8 +14,7 @@ Angeris et al. 2019. Left out: integer guards of the contract, price accumulator
 import math
 
 from markets.kernel import njit
-
-PPM = 1_000_000
+from markets.rounding import PPM
 
 
 @njit(cache=True)

@@ -65,14 +65,6 @@ def output_atoms(route: Route, input_atoms: int) -> int:
     return input_atoms
 
 
-def amounts_along(route: Route, input_atoms: int) -> list[int]:
-    """Input of the first hop, then the output of each."""
-    amounts = [input_atoms]
-    for hop in route:
-        amounts.append(output_atoms((hop,), amounts[-1]))
-    return amounts
-
-
 def marginal_price(route: Route) -> float:
     """Units received for a unit of hardly any size."""
     return math.prod(hop.pool.marginal_price(hop.way) for hop in route)

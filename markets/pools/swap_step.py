@@ -12,7 +12,7 @@ Source: Uniswap/v3-core contracts/libraries/SwapMath.sol, SqrtPriceMath.sol.
 """
 
 from markets.kernel import njit
-from markets.pools.constant_product import PPM
+from markets.rounding import PPM
 
 
 @njit(cache=True)

@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from markets.kernel import njit
-from markets.pools.constant_product import PPM
+from markets.rounding import PPM
 
 
 @njit(cache=True)
