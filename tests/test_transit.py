@@ -86,13 +86,17 @@ def test_transfers_that_cannot_be_are_rejected() -> None:
     assert bench.held(bench.here, "BTC") == 5_000_000
 
 
-def test_a_failed_bundle_sends_nothing() -> None:
+def test_a_failed_bundle_on_the_chain_sends_nothing() -> None:
     bench = Bench(delay_seconds=0.0)
     btc = bench.market.ledger.column["BTC"]
-    first = transfer(0, bench.here, bench.there, btc, 5_000_000)
-    bench.step(*bundle([first, transfer(0, bench.here, bench.there, btc, 1)]))
+    bench.step(transfer(0, bench.here, bench.there, btc, 5_000_000))
     bench.step()
-    assert bench.held(bench.here, "BTC") == 5_000_000
+    assert bench.held(bench.there, "BTC") == 5_000_000
+    first = transfer(1, bench.there, bench.here, btc, 5_000_000)
+    bench.step(*bundle([first, transfer(1, bench.there, bench.here, btc, 1)]))
+    bench.step()
+    assert bench.held(bench.there, "BTC") == 5_000_000
+    assert bench.held(bench.here, "BTC") == 0
 
 
 def test_an_account_out_of_step_is_seen() -> None:
