@@ -8,7 +8,6 @@ an object that decides alone, once as a cohort that decides for all its members 
 
 from collections.abc import Sequence
 
-import numpy as np
 from pydantic import Field
 
 from agents.trader import NOTHING, Cohort, Trader
@@ -79,7 +78,7 @@ class RandomCohort(Cohort):
         params, stream = self.params, self.stream
         book = view[params.venue]
         active = self.accounts[stream.random(params.count) < params.active]
-        orders = np.asarray(book.newest_order)[active]
+        orders = book.newest_orders(active)
         resting = orders >= 0
         placing = active[~resting]
         count = len(placing)

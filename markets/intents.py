@@ -365,8 +365,13 @@ def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
 
 
 def _rows_of(intent: Intent) -> NDArray[np.int64]:
-    columns = np.broadcast_arrays(*intent)
-    return np.stack(columns, axis=-1).astype(np.int64, copy=False).reshape(-1, len(FIELDS))
+    """A row for each entry of the longest column; single integers are the same in all."""
+    sizes = [np.size(column) for column in intent if not isinstance(column, int)]
+    count = 0 if 0 in sizes else max(sizes, default=1)
+    rows = np.empty((count, len(FIELDS)), np.int64)
+    for place, column in enumerate(intent):
+        rows[:, place] = column
+    return rows
 
 
 def stack(intents: Iterable[Intent]) -> NDArray[np.void]:

@@ -29,9 +29,9 @@ def main() -> None:
     def send(rows: list[list[int]]) -> None:
         for side, lots, ticks, cancelled in rows:
             if cancelled >= 0:
-                market._cancel_order(Cancel(orders[cancelled], placed_at=market.time))
+                market._cancel_order(Cancel(orders[cancelled]))
                 continue
-            order = Order(0, 0, side > 0, LIMIT_ORDER, lots, market.time, float(ticks))
+            order = Order(0, 0, side > 0, LIMIT_ORDER, lots, price=float(ticks))
             orders.append(order)
             market._add_order(order)
             while market.remain_executable_orders():

@@ -27,6 +27,9 @@ from markets.spot.book import Book
 if TYPE_CHECKING:
     from markets.spot.order_book import OrderBook
 
+_SLACK = 1e-9
+"""So that a price just at the distance is within it, whatever floats make of it."""
+
 
 class Levels(NamedTuple):
     """Prices of one side, best first, and what rests there."""
@@ -165,6 +168,6 @@ def depth_within(book: Book, instrument: Instrument, side: int, distance: float)
     """Base units that rest on a side within a fraction of the mid; NaN where there is no mid."""
     if book.bid_ticks < 0 or book.ask_ticks < 0:
         return math.nan
-    edge = (book.bid_ticks + book.ask_ticks) / 2 * (1 - side * distance)
+    edge = (book.bid_ticks + book.ask_ticks) / 2 * (1 - side * (distance + _SLACK))
     limit_ticks = math.ceil(edge) if side > 0 else math.floor(edge)
     return float(instrument.to_base(book.lots_within(side, limit_ticks)))

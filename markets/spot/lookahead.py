@@ -1,8 +1,9 @@
 """Looking ahead in a batch: memory that coming rows will touch is fetched before their turn.
 
 In a book of a million orders every cancel touches six lines of memory that are in no cache, and
-waiting for them takes longer than matching. Rows of a batch are known beforehand, so the order or
-level that a row names is fetched `FAR` rows ahead, and what that is linked with `NEAR` rows ahead.
+waiting for them takes longer than matching. Rows of a batch are known beforehand, so the account,
+order or level that a row names is fetched `FAR` rows ahead, and what that is linked with `NEAR`
+rows ahead.
 Fetching only asks the processor: it reads nothing into the program and cannot change a result.
 """
 
@@ -41,11 +42,15 @@ _fetch: Any = intrinsic(_fetches)
 
 
 @kernel(forceinline=True)
-def look_ahead(book: BookArrays, intents: NDArray[np.void], row: int) -> None:
+def look_ahead(
+    book: BookArrays, balances: NDArray[np.int64], intents: NDArray[np.void], row: int
+) -> None:
     """Fetch what the rows some way ahead of `row` will touch."""
     orders, levels = book.orders, book.levels
     if row + FAR < intents.size:
         intent = intents[row + FAR]
+        _fetch(balances, intent.account * balances.shape[1])
+        _fetch(book.heads, intent.account)
         slot = intent.order & SLOT_OF_ID
         if intent.action == CANCEL and slot < orders.size:
             _fetch(orders, slot)

@@ -209,7 +209,7 @@ def execute_batch(
             return row
         if batch.tally[INTERRUPTED] != 0:
             return row
-        look_ahead(book, intents, row)
+        look_ahead(book, balances, intents, row)
         code = _one(book, balances, terms, batch, stops, intents[row])
         if code == _PENDING:
             return row

@@ -163,6 +163,7 @@ class OrderBook(Venue):
             "call_low_ticks": NO_PRICE,
             "call_high_ticks": NO_PRICE,
         }
+        self._escrow = [(escrow, terms["base_column"]), (escrow, terms["quote_column"])]
         self._terms = self._desk.terms
         for name, value in terms.items():
             self._terms[name] = value
@@ -375,12 +376,10 @@ class OrderBook(Venue):
         return super().drain_flows()
 
     def check(self) -> None:
-        terms, escrow = self._terms, self._balances[self._terms.escrow_row]
         ask_lots = self.book.arrays.state[ASK_LOTS] + self._tally[HIDDEN_ASK_LOTS]
-        needed_base_atoms = ask_lots * terms.lot_atoms
-        needed_quote_atoms = self._tally[HELD_QUOTE_ATOMS]
-        self._require_held(self.instrument.base, escrow[terms.base_column] - needed_base_atoms)
-        self._require_held(self.instrument.quote, escrow[terms.quote_column] - needed_quote_atoms)
+        needed_atoms = (ask_lots * self.instrument.lot_atoms, self._tally[HELD_QUOTE_ATOMS])
+        for place, asset, atoms in zip(self._escrow, self.columns(), needed_atoms, strict=True):
+            self._require_held(asset, self._balances[place] - atoms)
 
     def _require_held(self, asset: Asset, difference_atoms: int) -> None:
         if difference_atoms:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.intents import MARKET, POST_ONLY
+from markets.intents import FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Code
 from markets.spot.book import (
@@ -53,10 +53,30 @@ _CANCELLED, _UNKNOWN_ORDER = int(Code.CANCELLED), int(Code.UNKNOWN_ORDER)
 _HALTED = int(Code.HALTED)
 
 
+@kernel(forceinline=True)
+def _once_in(entry: Entry) -> Entry:
+    """The order that a stop becomes: what may not rest does not expire either."""
+    may_rest = not entry.flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL | MARKET)
+    return Entry(
+        entry.account,
+        entry.side,
+        entry.size_lots,
+        entry.limit_ticks,
+        entry.flags,
+        entry.display_lots,
+        entry.expiry_step if may_rest else 0,
+        entry.maker_fee_ppm,
+        entry.taker_fee_ppm,
+    )
+
+
 @kernel()
 def wait(stops: BookArrays, terms: Terms, batch: Batch, entry: Entry, trigger_ticks: int) -> int:
     """Take in a stop order."""
-    if not is_well_formed(terms, entry, batch.tally[STEP]) or entry.flags & POST_ONLY:
+    step, expiry_step = batch.tally[STEP], entry.expiry_step
+    if entry.flags & POST_ONLY or expiry_step < 0 or 0 < expiry_step < step:
+        return _INVALID
+    if not is_well_formed(terms, _once_in(entry), step):
         return _INVALID
     if trigger_ticks <= 0 or trigger_ticks > MAX_PRICE_TICKS:
         return _INVALID
@@ -138,5 +158,5 @@ def let_in(
             taker_fee_ppm,
         )
         drop(stops, batch.tally, slot)
-        place(book, balances, terms, batch, entry)
+        place(book, balances, terms, batch, _once_in(entry))
     return True

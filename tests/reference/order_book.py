@@ -202,7 +202,9 @@ class ReferenceBook:
     ) -> Code:
         order = (account, side, size_lots, limit_ticks, flags, display_lots, expiry_step)
         if trigger_ticks:
-            if not self.is_valid(order) or flags & POST_ONLY:
+            if flags & POST_ONLY or expiry_step < 0 or 0 < expiry_step < self.step:
+                return Code.INVALID
+            if not self.is_valid(self.once_in(order)):
                 return Code.INVALID
             if not 0 < trigger_ticks <= HIGHEST_TICKS:
                 return Code.INVALID
@@ -225,7 +227,12 @@ class ReferenceBook:
             else:
                 return
             self.stops.remove(stop)
-            self.enter(stop.order)
+            self.enter(self.once_in(stop.order))
+
+    def once_in(self, order: tuple[int, ...]) -> tuple[int, ...]:
+        """The order that a stop becomes: what may not rest does not expire."""
+        may_rest = not order[4] & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL | MARKET)
+        return (*order[:6], order[6] if may_rest else 0)
 
     def amend(self, account: int, serial: int, size_lots: int, limit_ticks: int) -> Code:
         own = [o for o in self.orders if o.serial == serial and o.account == account]
