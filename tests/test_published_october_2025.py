@@ -40,5 +40,5 @@ def test_makers_who_stay_prevent_deleveraging(usual: Outcome) -> None:
 
 @pytest.mark.slow
 def test_the_published_rows() -> None:
-    rows = october_2025.reproduce(1, seed=0)
+    rows = october_2025.reproduce(october_2025.DEFAULT_RUNS, seed=0)
     assert [(row.quantity, row.got) for row in rows if not row.ok] == []
