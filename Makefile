@@ -45,7 +45,7 @@ peers: install
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-	  --no-emit-index-url --no-annotate --output-file requirements.lock pyproject.toml
+	  --no-annotate --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .venv-pams results .pytest_cache .mypy_cache .ruff_cache .hypothesis
