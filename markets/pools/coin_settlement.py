@@ -25,6 +25,7 @@ from markets.pools.pool import (
     LARGEST,
     NO_LIQUIDITY,
     settle_swap,
+    way_of,
 )
 from markets.rounding import floor_atoms
 
@@ -138,6 +139,61 @@ def remove_part(row: Any, balances: Matrix, place: CoinPlace) -> int:
     balances[row.account, place.share] -= row.size
     balances[place.pool, place.share] += row.size
     return DONE
+
+
+@kernel(cache=True)
+def mint(
+    row: Any,
+    balances: Matrix,
+    place: CoinPlace,
+    amounts: Atoms,
+    minted: tuple[int, int],
+) -> int:
+    """Settle a deposit for `minted` = (shares, of which locked): the depositor gets the rest."""
+    shares, locked = minted
+    if shares <= locked:
+        return NO_LIQUIDITY
+    if supply_of(balances, place) + shares >= LARGEST:
+        return INVALID
+    if shares - locked < least_shares(row):
+        return BEYOND_LIMIT
+    code = can_pay(balances, place, row.account, amounts)
+    if code == DONE:
+        move_in(balances, place, row.account, amounts, shares - locked)
+        balances[place.pool, place.share] -= locked
+        balances[place.lock, place.share] += locked
+    return code
+
+
+@kernel(cache=True)
+def may_burn(row: Any, balances: Matrix, place: CoinPlace) -> int:
+    """DONE where a withdrawal in one coin names that coin and shares that the account holds."""
+    if row.size <= 0 or not 0 <= row.first < place.columns.size:
+        return INVALID
+    return INSUFFICIENT if balances[row.account, place.share] < row.size else DONE
+
+
+@kernel(cache=True)
+def pay_coin(row: Any, balances: Matrix, place: CoinPlace, atoms: int) -> int:
+    """Pay atoms of one coin for the shares that the row burns, within its limit."""
+    if atoms <= 0:
+        return NO_LIQUIDITY
+    if atoms < row.limit:
+        return BEYOND_LIMIT
+    column = place.columns[row.first]
+    balances[place.pool, column] -= atoms
+    balances[row.account, column] += atoms
+    balances[row.account, place.share] -= row.size
+    balances[place.pool, place.share] += row.size
+    return DONE
+
+
+@kernel(cache=True)
+def swap_code(row: Any, balances: Matrix, place: CoinPlace) -> int:
+    """DONE where a swap names a way and an amount that may be, and the pool is not empty."""
+    if way_of(row, place.columns.size)[0] < 0 or row.size <= 0 or row.size >= LARGEST:
+        return INVALID
+    return NO_LIQUIDITY if supply_of(balances, place) == 0 else DONE
 
 
 @kernel(cache=True)

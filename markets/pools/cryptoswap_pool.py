@@ -44,12 +44,14 @@ from markets.pools.coin_settlement import (
     CoinPlace,
     Floats,
     can_pay,
-    least_shares,
-    move_in,
+    may_burn,
+    mint,
+    pay_coin,
     read_amounts,
     read_reserves,
     remove_part,
     supply_of,
+    swap_code,
     trade,
 )
 from markets.pools.crypto_state import (
@@ -64,14 +66,10 @@ from markets.pools.crypto_state import (
 )
 from markets.pools.cryptoswap import CryptoTerms
 from markets.pools.pool import (
-    BEYOND_LIMIT,
     DONE,
-    INSUFFICIENT,
     INVALID,
     LARGEST,
     NO_LIQUIDITY,
-    Way,
-    coins_of,
     way_of,
     write_fill,
 )
@@ -142,11 +140,10 @@ def _swap(
     fill: Any,
 ) -> int:
     """One swap; `state` is what the pool remembers and the reserves."""
+    code = swap_code(row, balances, place)
+    if code != DONE:
+        return code
     way = way_of(row, place.columns.size)
-    if way[0] < 0 or row.size <= 0 or row.size >= LARGEST:
-        return INVALID
-    if supply_of(balances, place) == 0:
-        return NO_LIQUIDITY
     units = place.scales * state[0].scales
     scaled, invariant = state[1] * state[0].scales, (terms, state[0].real[D])
     needed = row.size
@@ -188,14 +185,7 @@ def _add(
         scaled = state[1] * known.scales
         minted = liquidity.shares_for(scaled, terms, known.real[D], added, float(supply))
     shares = floor_atoms(max(minted - (minted + supply) * MARGIN, 0.0))
-    if shares <= 0:
-        return NO_LIQUIDITY
-    if supply + shares >= LARGEST:
-        return INVALID
-    if shares < least_shares(row):
-        return BEYOND_LIMIT
-    move_in(balances, place, row.account, amounts, shares)
-    return DONE
+    return mint(row, balances, place, amounts, (shares, 0))
 
 
 @njit(cache=True)
@@ -207,25 +197,17 @@ def _remove_coin(
     state: tuple[CryptoState, Floats],
 ) -> int:
     """Burn exact shares for one coin."""
+    code = may_burn(row, balances, place)
+    if code != DONE:
+        return code
     known, coin, supply = state[0], row.first, supply_of(balances, place)
-    if row.size <= 0 or not 0 <= coin < place.columns.size:
-        return INVALID
-    if balances[row.account, place.share] < row.size:
-        return INSUFFICIENT
     if row.size >= supply:
         return NO_LIQUIDITY
     scaled = state[1] * known.scales
     paid = liquidity.withdraw_one(scaled, terms, known.real[D], coin, row.size / supply)
     sure = max(paid - scaled[coin] * MARGIN, 0.0) / (place.scales[coin] * known.scales[coin])
     atoms = floor_atoms(sure)
-    if atoms <= 0:
-        return NO_LIQUIDITY
-    if atoms < row.limit:
-        return BEYOND_LIMIT
-    amounts = np.zeros(place.columns.size, np.int64)
-    amounts[coin] = -atoms
-    move_in(balances, place, row.account, amounts, -row.size)
-    return DONE
+    return pay_coin(row, balances, place, atoms)
 
 
 @njit(cache=True)
@@ -286,42 +268,20 @@ class CryptoswapView(CoinView):
     price_oracle: tuple[float, ...]
     virtual_price: float
 
-    def curve_price(self, way: Way) -> float:
-        """See `PoolView.curve_price`."""
-        return self._price(way, self.terms._replace(mid_fee=0.0, out_fee=0.0))
+    def _price(self, coins: tuple[int, int], free: bool) -> float:
+        terms = self.terms._replace(mid_fee=0.0, out_fee=0.0) if free else self.terms
+        return float(curve.marginal_price(self.reserves, terms, self.d, coins))
 
-    def marginal_price(self, way: Way) -> float:
-        """See `PoolView.marginal_price`; the fee is the one at these balances."""
-        return self._price(way, self.terms)
+    def _output(self, coins: tuple[int, int], input_atoms: int) -> int:
+        invariant = (self.terms, self.d)
+        return int(quote_exact_in(self.reserves, self.scales, invariant, coins, input_atoms)[0])
 
-    def _price(self, way: Way, terms: CryptoTerms) -> float:
-        if not self.shares_atoms:
-            return math.nan
-        price = curve.marginal_price(self.reserves, terms, self.d, coins_of(way))
-        return self._from_common(way, float(price))
+    def _needed(self, coins: tuple[int, int], output_atoms: int) -> int:
+        invariant = (self.terms, self.d)
+        return int(quote_exact_out(self.reserves, self.scales, invariant, coins, output_atoms))
 
-    def output_atoms(self, way: Way, input_atoms: int) -> int:
-        """See `PoolView.output_atoms`."""
-        if not (self.shares_atoms and 0 < input_atoms < LARGEST):
-            return 0
-        known, way = (self.terms, self.d), coins_of(way)
-        return int(quote_exact_in(self.reserves, self.scales, known, way, input_atoms)[0])
-
-    def input_atoms(self, way: Way, output_atoms: int) -> int:
-        """See `PoolView.input_atoms`: by search."""
-        if not (self.shares_atoms and 0 < output_atoms < LARGEST):
-            return -1
-        known, way = (self.terms, self.d), coins_of(way)
-        return int(quote_exact_out(self.reserves, self.scales, known, way, output_atoms))
-
-    def input_until(self, way: Way, limit: float) -> int:
-        """See `PoolView.input_until`: by bisection."""
-        if not self.shares_atoms:
-            return 0
-        price = self._common(way, limit)
-        coins = coins_of(way)
-        wanted = curve.input_until_price(self.reserves, self.terms, self.d, coins, price)
-        return self._input(way, float(wanted))
+    def _until(self, coins: tuple[int, int], price: float) -> float:
+        return float(curve.input_until_price(self.reserves, self.terms, self.d, coins, price))
 
 
 class CryptoswapPool(CoinPool):
@@ -371,20 +331,13 @@ class CryptoswapPool(CoinPool):
         scaled = self.reserves() * self.known.scales
         fee = round(float(curve.fee_rate(scaled, terms)) * PPM) if shares else self.fee_ppm
         return CryptoswapView(
-            self.index,
-            self.instrument,
-            self.coins,
-            fee,
-            self.reserves_atoms(),
-            shares,
-            self.share_column,
-            scaled,
-            self.scales * self.known.scales,
-            terms,
-            float(self.known.real[D]),
-            tuple(self.known.scales.tolist()),
-            tuple(self.known.oracle.tolist()),
-            float(virtual_price(self.known, float(shares))) if shares else math.nan,
+            **self._fields(fee),
+            reserves=scaled,
+            scales=self.scales * self.known.scales,
+            d=float(self.known.real[D]),
+            price_scale=tuple(self.known.scales.tolist()),
+            price_oracle=tuple(self.known.oracle.tolist()),
+            virtual_price=float(virtual_price(self.known, float(shares))) if shares else math.nan,
         )
 
     def settle(

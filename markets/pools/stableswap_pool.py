@@ -42,25 +42,24 @@ from markets.pools.coin_pool import CoinPool, CoinView
 from markets.pools.coin_settlement import (
     CoinPlace,
     Floats,
-    can_pay,
-    least_shares,
+    may_burn,
+    mint,
     move_in,
+    pay_coin,
     read_amounts,
     read_reserves,
     remove_part,
     supply_of,
+    swap_code,
     to_protocol,
     trade,
 )
 from markets.pools.pool import (
-    BEYOND_LIMIT,
     DONE,
     INSUFFICIENT,
     INVALID,
     LARGEST,
     NO_LIQUIDITY,
-    Way,
-    coins_of,
     way_of,
     write_fill,
 )
@@ -107,11 +106,10 @@ def _swap(
     fill: Any,
 ) -> int:
     """One swap at terms (curve, admin fee in ppm)."""
+    code = swap_code(row, balances, place)
+    if code != DONE:
+        return code
     way = way_of(row, place.columns.size)
-    if way[0] < 0 or row.size <= 0 or row.size >= LARGEST:
-        return INVALID
-    if supply_of(balances, place) == 0:
-        return NO_LIQUIDITY
     if row.action == SWAP_EXACT_IN:
         output, fee = quote_exact_in(reserves, place.scales, terms[0], way, row.size)
         amounts = (row.size, output)
@@ -149,15 +147,8 @@ def _add(
         return NO_LIQUIDITY
     minted, fees = liquidity.share_change(reserves, terms[0], amounts * place.scales, float(supply))
     shares = floor_atoms(max(minted - (supply + minted) * LIQUIDITY_MARGIN, 0.0))
-    if shares <= 0:
-        return NO_LIQUIDITY
-    if supply + shares >= LARGEST:
-        return INVALID
-    if shares < least_shares(row):
-        return BEYOND_LIMIT
-    code = can_pay(balances, place, row.account, amounts)
+    code = mint(row, balances, place, amounts, (shares, 0))
     if code == DONE:
-        move_in(balances, place, row.account, amounts, shares)
         _pay_admin(balances, place, terms[1], fees)
     return code
 
@@ -198,26 +189,20 @@ def _remove_coin(
     reserves: Floats,
 ) -> int:
     """Burn exact shares for one coin."""
-    if row.size <= 0 or not 0 <= row.first < reserves.size:
-        return INVALID
-    if balances[row.account, place.share] < row.size:
-        return INSUFFICIENT
+    code = may_burn(row, balances, place)
+    if code != DONE:
+        return code
     supply, coin = supply_of(balances, place), row.first
     if row.size >= supply:
         return NO_LIQUIDITY
     paid, fee = liquidity.withdraw_one(reserves, terms[0], coin, float(row.size), float(supply))
     margin = reserves.max() * LIQUIDITY_MARGIN + paid * SWAP_MARGIN
     atoms = floor_atoms(max(paid - margin, 0.0) / place.scales[coin])
-    if atoms <= 0:
-        return NO_LIQUIDITY
-    if atoms < row.limit:
-        return BEYOND_LIMIT
-    amounts = np.zeros(reserves.size, np.int64)
-    amounts[coin] = -atoms
-    move_in(balances, place, row.account, amounts, -row.size)
-    admin = ppm_down(floor_atoms(max(fee, 0.0) / place.scales[coin]), terms[1])
-    to_protocol(balances, place, coin, admin)
-    return DONE
+    code = pay_coin(row, balances, place, atoms)
+    if code == DONE:
+        admin = ppm_down(floor_atoms(max(fee, 0.0) / place.scales[coin]), terms[1])
+        to_protocol(balances, place, coin, admin)
+    return code
 
 
 @njit(cache=True)
@@ -257,19 +242,19 @@ class StableSwapView(CoinView):
 
     terms: StableTerms
 
-    def curve_price(self, way: Way) -> float:
-        """See `PoolView.curve_price`."""
-        return self._price(way, StableTerms(self.terms.amplification, 0.0, 1.0))
+    def _price(self, coins: tuple[int, int], free: bool) -> float:
+        amplification = self.terms.amplification
+        terms = StableTerms(amplification, 0.0, 1.0) if free else self.terms
+        return float(curve.marginal_price(self.reserves, terms, *coins))
 
-    def marginal_price(self, way: Way) -> float:
-        """See `PoolView.marginal_price`; the fee is the one at these balances."""
-        return self._price(way, self.terms)
+    def _output(self, coins: tuple[int, int], input_atoms: int) -> int:
+        return int(quote_exact_in(self.reserves, self.scales, self.terms, coins, input_atoms)[0])
 
-    def _price(self, way: Way, terms: StableTerms) -> float:
-        if not self.shares_atoms:
-            return math.nan
-        price = curve.marginal_price(self.reserves, terms, *coins_of(way))
-        return self._from_common(way, float(price))
+    def _needed(self, coins: tuple[int, int], output_atoms: int) -> int:
+        return int(quote_exact_out(self.reserves, self.scales, self.terms, coins, output_atoms)[0])
+
+    def _until(self, coins: tuple[int, int], price: float) -> float:
+        return float(curve.input_until_price(self.reserves, self.terms, *coins, price))
 
     @property
     def virtual_price(self) -> float:
@@ -277,28 +262,6 @@ class StableSwapView(CoinView):
         if not self.shares_atoms:
             return math.nan
         return float(curve.invariant(self.reserves, self.terms.amplification)) / self.shares_atoms
-
-    def output_atoms(self, way: Way, input_atoms: int) -> int:
-        """See `PoolView.output_atoms`."""
-        if not (self.shares_atoms and 0 < input_atoms < LARGEST):
-            return 0
-        way = coins_of(way)
-        return int(quote_exact_in(self.reserves, self.scales, self.terms, way, input_atoms)[0])
-
-    def input_atoms(self, way: Way, output_atoms: int) -> int:
-        """See `PoolView.input_atoms`."""
-        if not (self.shares_atoms and 0 < output_atoms < LARGEST):
-            return -1
-        way = coins_of(way)
-        return int(quote_exact_out(self.reserves, self.scales, self.terms, way, output_atoms)[0])
-
-    def input_until(self, way: Way, limit: float) -> int:
-        """See `PoolView.input_until`: by bisection."""
-        if not self.shares_atoms:
-            return 0
-        price = self._common(way, limit)
-        wanted = curve.input_until_price(self.reserves, self.terms, *coins_of(way), price)
-        return self._input(way, float(wanted))
 
 
 class StableSwapPool(CoinPool):
@@ -327,18 +290,8 @@ class StableSwapPool(CoinPool):
 
     def observe(self, moment: Moment) -> StableSwapView:
         """See `Venue.observe`."""
-        return StableSwapView(
-            self.index,
-            self.instrument,
-            self.coins,
-            self.fee_ppm,
-            self.reserves_atoms(),
-            self.shares_atoms(),
-            self.share_column,
-            self.reserves(),
-            self.scales,
-            self._terms(),
-        )
+        fields = self._fields(self.fee_ppm)
+        return StableSwapView(**fields, reserves=self.reserves(), scales=self.scales)
 
     def settle(
         self,

@@ -44,26 +44,25 @@ from markets.pools.coin_pool import CoinPool, CoinView
 from markets.pools.coin_settlement import (
     CoinPlace,
     Floats,
-    can_pay,
-    least_shares,
+    may_burn,
+    mint,
     move_in,
+    pay_coin,
     read_amounts,
     read_reserves,
     remove_part,
     supply_of,
+    swap_code,
     to_protocol,
     trade,
 )
 from markets.pools.pool import (
-    BEYOND_LIMIT,
     DONE,
     INSUFFICIENT,
     INVALID,
     LARGEST,
     MINIMUM_SHARES,
     NO_LIQUIDITY,
-    Way,
-    coins_of,
     way_of,
     write_fill,
 )
@@ -126,11 +125,10 @@ def _swap(
     fill: Any,
 ) -> int:
     """One swap."""
+    code = swap_code(row, balances, place)
+    if code != DONE:
+        return code
     way = way_of(row, place.columns.size)
-    if way[0] < 0 or row.size <= 0 or row.size >= LARGEST:
-        return INVALID
-    if supply_of(balances, place) == 0:
-        return NO_LIQUIDITY
     if row.action == SWAP_EXACT_IN:
         amounts = (row.size, quote_exact_in(reserves, place.scales, terms, way, row.size))
     else:
@@ -167,18 +165,7 @@ def _add(
     minted = _minted(reserves, terms, amounts * place.scales, supply)
     locked = MINIMUM_SHARES if supply == 0 else 0
     shares = floor_atoms(max(minted - minted * MARGIN - supply * LIQUIDITY_MARGIN, 0.0))
-    if shares <= locked:
-        return NO_LIQUIDITY
-    if supply + shares >= LARGEST:
-        return INVALID
-    if shares - locked < least_shares(row):
-        return BEYOND_LIMIT
-    code = can_pay(balances, place, row.account, amounts)
-    if code == DONE:
-        move_in(balances, place, row.account, amounts, shares - locked)
-        balances[place.pool, place.share] -= locked
-        balances[place.lock, place.share] += locked
-    return code
+    return mint(row, balances, place, amounts, (shares, locked))
 
 
 @njit(cache=True)
@@ -186,25 +173,17 @@ def _remove_coin(
     row: Any, balances: Matrix, place: CoinPlace, terms: WeightedTerms, reserves: Floats
 ) -> int:
     """Burn exact shares for one coin."""
+    code = may_burn(row, balances, place)
+    if code != DONE:
+        return code
     coin, supply = row.first, supply_of(balances, place)
-    if row.size <= 0 or not 0 <= coin < reserves.size:
-        return INVALID
-    if balances[row.account, place.share] < row.size:
-        return INSUFFICIENT
     if row.size > supply * (1.0 - LOWEST_EXIT):
         return NO_LIQUIDITY
     held, weight = reserves[coin], terms.weights[coin]
     paid = curve.single_out_for(held, weight, terms.fee_ppm, float(row.size), float(supply))
     margin = paid * MARGIN + held * LIQUIDITY_MARGIN
     atoms = floor_atoms(max(paid - margin, 0.0) / place.scales[coin])
-    if atoms <= 0:
-        return NO_LIQUIDITY
-    if atoms < row.limit:
-        return BEYOND_LIMIT
-    amounts = np.zeros(reserves.size, np.int64)
-    amounts[coin] = -atoms
-    move_in(balances, place, row.account, amounts, -row.size)
-    return DONE
+    return pay_coin(row, balances, place, atoms)
 
 
 @njit(cache=True)
@@ -268,38 +247,24 @@ class WeightedView(CoinView):
 
     terms: WeightedTerms
 
-    def _sides(self, way: Way) -> tuple[float, float, float, float]:
-        paid, received = coins_of(way)
+    def _sides(self, coins: tuple[int, int]) -> tuple[float, float, float, float]:
+        paid, received = coins
         weights = self.terms.weights
         return self.reserves[paid], weights[paid], self.reserves[received], weights[received]
 
-    def curve_price(self, way: Way) -> float:
-        """See `PoolView.curve_price`."""
-        if not self.shares_atoms:
-            return math.nan
-        return self._from_common(way, float(curve.marginal_price(*self._sides(way), 0)))
+    def _price(self, coins: tuple[int, int], free: bool) -> float:
+        fee_ppm = 0 if free else self.terms.fee_ppm
+        return float(curve.marginal_price(*self._sides(coins), fee_ppm))
 
-    def output_atoms(self, way: Way, input_atoms: int) -> int:
-        """See `PoolView.output_atoms`."""
-        if not (self.shares_atoms and 0 < input_atoms < LARGEST):
-            return 0
-        way = coins_of(way)
-        return int(quote_exact_in(self.reserves, self.scales, self.terms, way, input_atoms))
+    def _output(self, coins: tuple[int, int], input_atoms: int) -> int:
+        return int(quote_exact_in(self.reserves, self.scales, self.terms, coins, input_atoms))
 
-    def input_atoms(self, way: Way, output_atoms: int) -> int:
-        """See `PoolView.input_atoms`."""
-        if not (self.shares_atoms and 0 < output_atoms < LARGEST):
-            return -1
-        way = coins_of(way)
-        return int(quote_exact_out(self.reserves, self.scales, self.terms, way, output_atoms))
+    def _needed(self, coins: tuple[int, int], output_atoms: int) -> int:
+        return int(quote_exact_out(self.reserves, self.scales, self.terms, coins, output_atoms))
 
-    def input_until(self, way: Way, limit: float) -> int:
-        """See `PoolView.input_until`: the closed form, held within the largest swap."""
-        if not self.shares_atoms:
-            return 0
-        price = self._common(way, limit)
-        wanted = curve.input_until_price(*self._sides(way), self.terms.fee_ppm, price)
-        return self._input(way, min(wanted, self.reserves[coins_of(way)[0]] * LARGEST_SWAP))
+    def _until(self, coins: tuple[int, int], price: float) -> float:
+        wanted = curve.input_until_price(*self._sides(coins), self.terms.fee_ppm, price)
+        return min(float(wanted), float(self.reserves[coins[0]]) * LARGEST_SWAP)
 
 
 class WeightedPool(CoinPool):
@@ -328,18 +293,8 @@ class WeightedPool(CoinPool):
 
     def observe(self, moment: Moment) -> WeightedView:
         """See `Venue.observe`."""
-        return WeightedView(
-            self.index,
-            self.instrument,
-            self.coins,
-            self.fee_ppm,
-            self.reserves_atoms(),
-            self.shares_atoms(),
-            self.share_column,
-            self.reserves(),
-            self.scales,
-            self._terms(),
-        )
+        fields = self._fields(self.fee_ppm)
+        return WeightedView(**fields, reserves=self.reserves(), scales=self.scales)
 
     def settle(
         self,
