@@ -15,10 +15,11 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from agents.immediate_order import immediate_order
 from agents.trader import NOTHING, Trader
 from markets.derivatives.perpetual import Perpetual
 from markets.errors import ConfigError
-from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, deposit, limit_order
+from markets.intents import BUY, SELL, Intent, deposit
 from markets.market import Market, View
 from markets.spot.order_book import BookView
 
@@ -85,10 +86,4 @@ class CalendarArbitrageur(Trader):
         return BUY if due - math.log(far.ask / near.bid) > self.params.edge else 0
 
     def _order(self, book: BookView, side: int, size: float) -> Sequence[Intent]:
-        """An immediate order through the best quote by at most the slippage allowed."""
-        best = book.ask if side == BUY else book.bid
-        lots = book.instrument.to_lots(size)
-        if not best > 0 or lots <= 0:
-            return NOTHING
-        ticks = book.instrument.to_ticks(best * (1 + side * self.params.slippage))
-        return [limit_order(book.index, self.account, side, lots, ticks, IMMEDIATE_OR_CANCEL)]
+        return immediate_order(book, self.account, side, size, self.params.slippage)

@@ -13,14 +13,13 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from agents.immediate_order import immediate_order
 from agents.trader import Trader
 from markets.derivatives.fair_price import dated_price
 from markets.derivatives.perpetual import Perpetual
-from markets.derivatives.perpetual_view import PerpetualView
 from markets.errors import ConfigError
 from markets.intents import (
     BUY,
-    IMMEDIATE_OR_CANCEL,
     POST_ONLY,
     SELL,
     Intent,
@@ -119,13 +118,8 @@ class DatedMaker(Trader):
                 orders.append(limit_order(book.index, self.account, side, lots, ticks, POST_ONLY))
         return orders
 
-    def _trade(self, view: View, name: str, size: float) -> list[Intent]:
+    def _trade(self, view: View, name: str, size: float) -> Sequence[Intent]:
         """Immediate order for so many base units, at most `trade_size`, near the best quote."""
-        book: PerpetualView = view[name]
+        size_now = min(abs(size), self.params.trade_size)
         side = BUY if size > 0 else SELL
-        best = book.ask if side == BUY else book.bid
-        lots = book.instrument.to_lots(min(abs(size), self.params.trade_size))
-        if not best > 0 or lots <= 0:
-            return []
-        ticks = book.instrument.to_ticks(best * (1 + side * self.params.slippage))
-        return [limit_order(book.index, self.account, side, lots, ticks, IMMEDIATE_OR_CANCEL)]
+        return immediate_order(view[name], self.account, side, size_now, self.params.slippage)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
+from agents.immediate_order import immediate_order
 from agents.market_maker import PerpetualMaker
 from agents.trader import NOTHING
-from markets.intents import BUY, IMMEDIATE_OR_CANCEL, SELL, Intent, limit_order
+from markets.intents import BUY, SELL, Intent
 from markets.market import Market, View
 from markets.spot.order_book import OrderBook
 
@@ -50,10 +51,7 @@ class HedgedMaker(PerpetualMaker):
 
     def _hedge(self, view: View) -> Sequence[Intent]:
         exposed, spot = self.exposure(view), view[self.params.spot]
-        side = SELL if exposed > 0 else BUY
-        best = spot.bid if side == SELL else spot.ask
-        lots = spot.instrument.to_lots(abs(exposed))
-        if abs(exposed) <= self.params.tolerance or not best > 0 or lots <= 0:
+        if abs(exposed) <= self.params.tolerance:
             return NOTHING
-        limit_ticks = spot.instrument.to_ticks(best * (1 + side * self.params.slippage))
-        return [limit_order(spot.index, self.account, side, lots, limit_ticks, IMMEDIATE_OR_CANCEL)]
+        side = SELL if exposed > 0 else BUY
+        return immediate_order(spot, self.account, side, abs(exposed), self.params.slippage)
