@@ -29,6 +29,7 @@ from markets.outcomes import Code
 from markets.spot.settlement import VOLUME_LOTS
 
 BATCH = 1_000
+REPEATS = 5
 _A_SIDE = 1_000
 _PAMS_MESSAGES = 1_000
 _ROOT = Path(__file__).resolve().parents[2]
@@ -187,20 +188,25 @@ def _bourse_calls(bourse: Any, common: Stream) -> tuple[float, int]:
 
 
 def _agents(bourse: Any, scale: float) -> list[Figure]:
+    """Ours beside bourse's agents in bourse's runner; the bare loop over its book has no agents."""
     from experiments.benchmarks.agents import (
         agent_steps_per_second,
         cohort_of,
         objects_of,
     )
 
-    steps, found = max(2, int(200 * scale)), []
+    steps, unit, found = max(2, int(200 * scale)), "agent-steps/s", []
     for count in (100, 1_000):
-        theirs = max(_bourse_agents(bourse, count, steps) for _ in range(3))
+        theirs = max(_bourse_agents(bourse, count, steps) for _ in range(REPEATS))
+        loop = max(_bourse_loop(bourse, count, steps) for _ in range(REPEATS))
         objects = agent_steps_per_second(objects_of(count), count, steps)
         cohort = agent_steps_per_second(cohort_of(count), count, steps)
         name = f"random agents, {count:,}"
         found += [
-            Figure(f"{name}: bourse, Python draws", theirs, "agent-steps/s"),
+            Figure(f"{name}: bourse, its agents, Python draws", theirs, unit),
+            Figure(f"{name}: bourse, a loop without agents", loop, unit),
+            Figure(f"{name}: our objects", objects, unit),
+            Figure(f"{name}: our cohort", cohort, unit),
             Figure(f"{name}: objects / bourse", objects / theirs, "times", 1.0),
             Figure(f"{name}: cohort / bourse", cohort / theirs, "times", 10.0),
         ]
@@ -208,7 +214,33 @@ def _agents(bourse: Any, scale: float) -> list[Figure]:
 
 
 def _bourse_agents(bourse: Any, count: int, steps: int) -> float:
-    """bourse's environment with the common rule, every draw by Python's generator."""
+    """bourse's own runner and RandomAgent, with Python's generator for NumPy's single draws."""
+    draw = random.Random(1).random
+
+    class RandomAgent(bourse.step_sim.agents.RandomAgent):
+        order_id: int | None
+
+        def update(self, rng: np.random.Generator, env: Any) -> None:
+            if draw() < self.activity_rate:
+                if self.order_id is not None and env.order_status(self.order_id) == 1:
+                    env.cancel_order(self.order_id)
+                    self.order_id = None
+                else:
+                    (low_ticks, end_ticks), (low_lots, end_lots) = self.tick_range, self.vol_range
+                    ticks = low_ticks + int(draw() * (end_ticks - low_ticks))
+                    lots = low_lots + int(draw() * (end_lots - low_lots))
+                    price = ticks * self.tick_size
+                    self.order_id = env.place_order(draw() < 0.5, lots, self.i, price=price)
+
+    environment = bourse.core.StepEnv(1, 0, 1, 1_000_000)
+    agents = [RandomAgent(number, 0.5, (10, 101), (10, 51), 1) for number in range(count)]
+    start = time.perf_counter()
+    bourse.step_sim.run(environment, agents, steps, seed=1, show_progress=False)
+    return count * steps / (time.perf_counter() - start)
+
+
+def _bourse_loop(bourse: Any, count: int, steps: int) -> float:
+    """The same rule written out in one loop around bourse's environment."""
     environment = bourse.core.StepEnv(1, 0, 1, 1_000_000)
     draw = random.Random(1).random
     status, place, cancel = (
