@@ -2,9 +2,10 @@
 
 Each member has its own collateral (lognormal) and its own leverage, 1 + X with X exponential, cut
 at `leverage_most`: most trade modestly, a tail trades at the limit. A flat member enters at a
-Poisson rate with a market order of leverage * margin in notional, long with probability
-`long_share`; one in position leaves at another rate with a reduce-only market order. A liquidated
-member is flat with what margin is left, and enters again if that is still worth a lot.
+Poisson rate with a market order of leverage * stake in notional, long with probability
+`long_share`; the stake is its margin, less the part of its gains that it does not reinvest. One in
+position leaves at another rate with a reduce-only market order. A liquidated member is flat with
+what margin is left, and enters again if that is still worth a lot.
 
 The shape of the leverage law is a modelling choice: venues publish totals, not distributions.
 """
@@ -37,6 +38,8 @@ class PerpetualTraders(Cohort):
         long_share: float = Field(0.65, ge=0, le=1)
         enter_per_hour: float = Field(0.5, ge=0)
         leave_per_hour: float = Field(0.05, ge=0)
+        reinvested: float = Field(1.0, ge=0, le=1)
+        """Part of the gains beyond the first collateral that a new position is levered on."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
@@ -70,10 +73,10 @@ class PerpetualTraders(Cohort):
         """Market orders of leverage times margin, for members whose margin buys a lot."""
         perpetual = view[self.params.venue]
         accounts = self.accounts[members]
-        margin = perpetual.instrument.quote.to_units(
-            view.balances[accounts, perpetual.margin_column]
-        )
-        notional = self.leverage[members] * np.maximum(margin, 0.0)
+        margin = view.balances[accounts, perpetual.margin_column]
+        gains = np.maximum(margin - self.collateral_atoms[members], 0)
+        stake = np.maximum(margin - (1.0 - self.params.reinvested) * gains, 0.0)
+        notional = self.leverage[members] * perpetual.instrument.quote.to_units(stake)
         sides = np.where(self.stream.random(len(members)) < self.params.long_share, BUY, SELL)
         sizes = np.floor(notional / perpetual.mark / perpetual.instrument.lot_size)
         able = sizes >= 1

@@ -14,7 +14,7 @@ SMALL = {"step_seconds": 120.0, "traders.count": 600, "hedgers.count": 100, "noi
 
 def test_the_first_wave_is_liquidated_and_the_fund_pays() -> None:
     metrics = simulate(SCENARIO, resolve(SCENARIO, SMALL), seed=1, steps=480).metrics
-    assert metrics["first_wave"] == 10
+    assert 10 < metrics["first_wave"] < 11
     assert metrics["perpetual.liquidations"] > 30
     assert metrics["adl_ratio"] < 0.1
     assert metrics["ledger_residual_atoms"] == 0
@@ -43,7 +43,6 @@ def test_the_published_rows_on_the_turning_points(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 @pytest.mark.skipif("FATHOM_DATA" not in os.environ, reason="FATHOM_DATA is not set")
-def test_the_books_follow_the_bars() -> None:
-    rows = {row.quantity: row for row in march_2020.reproduce(1, seed=0)}
-    assert rows["fall of the spot book"].ok
-    assert rows["worst hour of the spot book"].ok
+def test_the_published_rows_on_the_bars() -> None:
+    rows = march_2020.reproduce(march_2020.DEFAULT_RUNS, seed=0)
+    assert [(row.quantity, row.got) for row in rows if not row.ok] == []

@@ -1,12 +1,12 @@
 """12-13 March 2020: the fall, the worst hour, two waves, funding below zero, a fund that held.
 
 BTC/USD on Bitstamp fell from 7,934.57 to 3,850.00 (-51.5 %), -16.5 % from close to close in the
-worst hour; two waves 13 to 16 hours apart; Binance's mean funding on the 13th, -0.127 % in 8 hours,
-is the lowest of its history; BitMEX's insurance fund lost 2,606 of about 35,000 XBT and nobody was
-deleveraged. The books, not the path, are compared: the low and the hour are those of the spot
-book's mid, the waves those of the liquidations on the perpetual. Averages over runs of the scenario
-`march_2020`, on the built-in turning points or, where the folder of histories is named by
-`FATHOM_DATA`, on the day's hourly bars.
+worst hour; two waves 13 to 16 hours apart (10:00 to 23:00-02:00); Binance's mean funding on the
+13th, -0.127 % in 8 hours, is the lowest of its history; BitMEX's insurance fund lost 2,606 of about
+35,000 XBT and nobody was deleveraged. The books, not the path, are compared: the low and the hour
+are those of the spot book's mid, the waves those of the liquidations on the perpetual. Averages
+over runs of the scenario `march_2020`, on the built-in turning points or, where the folder of
+histories is named by `FATHOM_DATA`, on the day's hourly bars.
 """
 
 import os

@@ -7,12 +7,15 @@ mostly long, meet hedgers, short with little leverage; a basis trader ties both 
 price is the day's (see `flash_crash`), or any history. Reported, hours from the start:
 
     fall, worst_hour          lowest mid of the spot book over its first, least return of an hour
-    first_wave, second_wave   hour with most liquidated before and after `BETWEEN_HOURS`
+    first_wave, second_wave   mean hour, by size, of the liquidations in the `WAVE_HOURS` with most
+                              of them, before and after `BETWEEN_HOURS`
     funding_second_day        mean rate of the stamps after 24 hours
     fund_drawdown             largest fall of the insurance fund from its peak, as a part of it
     adl_ratio                 ADL over liquidations
 
-Left out: the outage of 13 March, inverse contracts.
+Traders do not lever their gains again: who did would be as large, after one fall, as the venue, and
+his liquidation a wave of its own. Size and limit of the basis trader's orders are chosen to match
+the published funding. Left out: the outage of 13 March, inverse contracts.
 """
 
 from collections.abc import Mapping
@@ -39,7 +42,8 @@ from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
 
 HOUR = 3600.0
-DAY_HOURS, BETWEEN_HOURS = 24.0, 18.0
+DAY_HOURS, BETWEEN_HOURS, WAVE_HOURS = 24.0, 18.0, 4
+"""The second fall took four hours, 23:00 to 02:00."""
 
 
 class Params(params.Params):
@@ -68,7 +72,12 @@ class Params(params.Params):
         largest_skew=0.01,
     )
     traders: PerpetualTraders.Params = PerpetualTraders.Params(
-        venue="perpetual", count=2_000, leverage_mean=8, long_share=0.75, leave_per_hour=0.1
+        venue="perpetual",
+        count=2_000,
+        leverage_mean=8,
+        long_share=0.75,
+        leave_per_hour=0.1,
+        reinvested=0.0,
     )
     hedgers: PerpetualTraders.Params = PerpetualTraders.Params(
         venue="perpetual",
@@ -85,7 +94,8 @@ class Params(params.Params):
         base=1_000,
         quote=8e6,
         margin=8e6,
-        largest_position=500,
+        order_size=3,
+        largest_position=1_000,
         entry_premium=0.0015,
     )
     noise: NoiseTakers.Params = NoiseTakers.Params(venue="spot")
@@ -128,14 +138,14 @@ def summarise(world: World, tables: Mapping[str, Columns]) -> dict[str, float]:
     spot, rows = (steps[steps["venue"] == name].set_index("hour") for name in ("spot", "perpetual"))
     mid = spot["mid"].dropna()
     hourly = mid.groupby(mid.index.to_numpy() // 1).last()
-    liquidated = rows["liquidated"].groupby(rows.index.to_numpy() // 1).sum()
+    liquidated = rows["liquidated"]
     fund = rows["insurance_fund"]
     second = rows.loc[rows.index >= DAY_HOURS, "funding_rate"]
     return {
         "fall": float(mid.min() / mid.iloc[0] - 1),
         "worst_hour": float(hourly.pct_change().min()),
-        "first_wave": _peak(liquidated[liquidated.index < BETWEEN_HOURS]),
-        "second_wave": _peak(liquidated[liquidated.index >= BETWEEN_HOURS]),
+        "first_wave": _centre(liquidated[liquidated.index < BETWEEN_HOURS]),
+        "second_wave": _centre(liquidated[liquidated.index >= BETWEEN_HOURS]),
         "funding_second_day": float(second.mean()) if len(second) else np.nan,
         "fund_drawdown": float((1 - fund / fund.cummax()).max()),
         "fund_growth": float(fund.iloc[-1] / fund.iloc[0] - 1),
@@ -143,5 +153,10 @@ def summarise(world: World, tables: Mapping[str, Columns]) -> dict[str, float]:
     }
 
 
-def _peak(liquidated: pd.Series) -> float:
-    return float(liquidated.idxmax()) if liquidated.sum() > 0 else np.nan
+def _centre(liquidated: pd.Series) -> float:
+    """Mean hour of a wave: of what was liquidated in the hours in a row that hold most of it."""
+    hours = liquidated.index.to_numpy()
+    hourly = liquidated.groupby(hours // 1).sum()
+    most = hourly.rolling(WAVE_HOURS, min_periods=1).sum().idxmax()
+    wave = liquidated[(hours > most - WAVE_HOURS + 1) & (hours < most + 1)]
+    return float(np.average(wave.index, weights=wave)) if wave.sum() > 0 else np.nan
