@@ -62,6 +62,8 @@ STEPS = Table(
         Column("adl", "float64", "base", "size closed by auto-deleveraging in the step"),
         Column("base_reserve", "float64", "base", "base in the pool"),
         Column("quote_reserve", "float64", "quote", "quote in the pool"),
+        Column("utilisation", "float64", "1", "part of the quote supplied that is lent"),
+        Column("borrow_rate", "float64", "1", "plain rate a year for a loan in quote"),
     ),
 )
 

@@ -33,6 +33,7 @@ ADD_COINS, REMOVE_COINS, ADD_COIN, REMOVE_COIN = 13, 14, 15, 16
 BID, SET_FEE = 17, 18
 TRANSFER, INCLUDE = 20, 21
 AMEND, QUOTE = 22, 23
+BORROW, REPAY, LIQUIDATE = 24, 25, 26
 
 GOOD_TILL_CANCEL = 0
 IMMEDIATE_OR_CANCEL = 1
@@ -322,6 +323,37 @@ def remove_coin(
     """Give shares back for one coin."""
     amounts = (shares_atoms, minimum_output_atoms)
     return (REMOVE_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin, 0, 0)
+
+
+def borrow(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
+    """Take exactly so many atoms of a lending pool's coin against what the account has supplied."""
+    return (BORROW, venue, account, 0, atoms, 0, 0, 0, 0, 0, coin, 0, 0)
+
+
+def repay(venue: int, account: Column, coin: Column, maximum_atoms: Column) -> Intent:
+    """Pay back the account's debt in a coin of a lending pool, up to so many atoms."""
+    return (REPAY, venue, account, 0, maximum_atoms, 0, 0, 0, 0, 0, coin, 0, 0)
+
+
+def liquidate(
+    venue: int,
+    account: Column,
+    borrower: Column,
+    coins: tuple[Column, Column],
+    maximum_paid_atoms: Column,
+    minimum_received_atoms: Column = 0,
+) -> Intent:
+    """Repay an unsafe borrower's debt for his collateral; `coins` are that of the debt and it.
+
+    Side 1, as set by `in_shares`, asks for the collateral as shares of the lending pool.
+    """
+    amounts = (maximum_paid_atoms, minimum_received_atoms)
+    return (LIQUIDATE, venue, account, 0, *amounts, borrower, 0, 0, 0, *coins, 0)
+
+
+def in_shares(liquidation: Intent) -> Intent:
+    """The same liquidation, paid in shares of the pool, for which it needs no cash."""
+    return (*liquidation[:3], 1, *liquidation[4:])
 
 
 def bid(venue: int, account: Column, rent_atoms: Column, deposit_atoms: Column) -> Intent:

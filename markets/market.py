@@ -186,7 +186,9 @@ class Market:
         if not all(venue.atomic for venue in touched):
             return failed
         codes = failed.copy()
-        accounts = np.concatenate([rows["account"], *(venue.accounts for venue in touched)])
+        others = [venue.bystanders(rows) for venue in touched]
+        own = [venue.accounts for venue in touched]
+        accounts = np.concatenate([rows["account"], *own, *others])
         balances = self.ledger.balances[accounts]
         states = [venue.snapshot() for venue in touched]
         for row in range(len(rows)):

@@ -24,6 +24,8 @@ from markets.outcomes import FILL, FLOW, Fills, Flows
 if TYPE_CHECKING:
     from markets.market import Market
 
+NOBODY = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -107,6 +109,10 @@ class Venue(ABC):
     def asset_values(self, moment: Moment) -> dict[str, float]:
         """What one unit of each asset that the venue itself issues is worth, in quote units."""
         return {}
+
+    def bystanders(self, intents: NDArray[np.void]) -> NDArray[np.int64]:
+        """Accounts that intents may change beside the sender's and the venue's own."""
+        return NOBODY
 
     def snapshot(self) -> Any:
         """State outside the ledger, enough for `restore`."""

@@ -16,30 +16,19 @@ Left out: a cap on single borrowers, rate controllers.
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
-from markets.derivatives.interest import HOURS_A_YEAR, RateCurve, borrow_rate, utilisation
+from markets.derivatives.interest import HOURS_A_YEAR, borrow_rate, utilisation
 from markets.derivatives.positions import Integers
-from markets.params import Params
+from markets.lending.rate_curve import CurveParams
 from markets.rounding import PPM, SLACK
 
 
-class LendingParams(Params):
-    """Annual plain rates at utilisation 0, at the kink and at 1; the reserve's part of interest."""
+class LendingParams(CurveParams):
+    """The rate curve and the reserve, and what earns interest."""
 
     enabled: bool = False
-    kink: float = Field(default=0.8, gt=0, lt=1)
-    rate_at_0: float = Field(default=0.0, ge=0)
-    rate_at_kink: float = Field(default=0.15, ge=0)
-    rate_at_1: float = Field(default=0.8, ge=0)
-    reserve_ppm: int = Field(default=100_000, ge=0, le=PPM)
     lend_unrealised: bool = True
     """Whether unrealised profit earns and loss pays: an interest-bearing perpetual."""
-
-    @property
-    def curve(self) -> RateCurve:
-        """The kinked curve."""
-        return RateCurve(self.kink, self.rate_at_0, self.rate_at_kink, self.rate_at_1)
 
 
 class Interest(NamedTuple):

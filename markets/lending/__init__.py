@@ -1,0 +1,1 @@
+"""Lending: pools of loans against collateral, and what stands on them."""
