@@ -129,7 +129,7 @@ def test_the_backstop_takes_position_and_margin_and_returns_nothing() -> None:
     assert bench.venue.equity(np.array([backstop]))[0] == 1e7 + 500
     assert paid(bench, Reason.LIQUIDATION) == 500
     assert dict(bench.venue.drain_events()) == {"backstop": 500.0}
-    assert bench.venue.drain_liquidations().price[0] == 97
+    assert bench.venue.drain_liquidations().bankruptcy_price[0] == 97
     bid(bench, rich, 1_000, 98)
     bench.mark(98)
     bench.liquidate()

@@ -23,6 +23,8 @@ from markets.derivatives.liquidation_work import (
     BY_UNWINDING,
     EQUITY,
     FEE,
+    FILLED,
+    HELD,
     LOTS,
     VOLUME,
     WRITTEN,
@@ -95,17 +97,19 @@ def _worst_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> int:
 
 
 @kernel()
-def note(work: Liquidation, row: tuple[int, int, int, int, int, int]) -> None:
-    """Write a close-out: account, signed lots, equity before, stage, settlement atoms, fee."""
+def note(desk: Desk, work: Liquidation, row: tuple[int, int, int, int, int, int, int]) -> None:
+    """Write a close-out: account, lots, equity before, stage, atoms, fee, lots held before."""
     place = work.progress[WRITTEN]
     work.progress[WRITTEN] = place + 1
-    account, lots, equity, stage, atoms, fee = row
+    account, lots, equity, stage, atoms, fee, held = row
     work.rows[place, ACCOUNT] = account
     work.rows[place, LOTS] = lots
     work.rows[place, EQUITY] = equity
     work.rows[place, BY] = stage
     work.rows[place, ATOMS] = atoms
     work.rows[place, FEE] = fee
+    work.rows[place, HELD] = held
+    work.rows[place, FILLED] = desk.fill_count[0]
 
 
 @kernel()
@@ -135,7 +139,7 @@ def close_by_orders(desk: Desk, work: Liquidation, account: int) -> None:
     balances[terms.fund, terms.margin] += fee
     work.last_forced[account] = work.seconds
     work.progress[VOLUME] += abs(cost)
-    note(work, (account, -side * closed, equity, BY_ORDERS, -cost, fee))
+    note(desk, work, (account, -side * closed, equity, BY_ORDERS, -cost, fee, contracts))
 
 
 @kernel()
@@ -151,4 +155,4 @@ def unwind_backstop(desk: Desk, work: Liquidation) -> None:
     limit_ticks = band_limit(terms, side, work.rule.band_ppm)
     closed, cost = _sell(desk, account, lots, limit_ticks)
     if closed > 0:
-        note(work, (account, -side * closed, equity, BY_UNWINDING, -cost, 0))
+        note(desk, work, (account, -side * closed, equity, BY_UNWINDING, -cost, 0, contracts))

@@ -3,7 +3,8 @@
 The kernels cannot rank (that takes floats and sorting), so they stop, say whom they need, and go on
 when called again; all that they must remember stands in `progress`. Each close-out writes a row of
 `rows`: who, how many signed lots, equity at the mark before, by which stage, the settlement amount
-that the lots went for, and the fee.
+that the lots went for, the fee, the signed lots held before, and how many fills had been made. Lots
+that the fund still holds from before have a row of its own, written when they are taken up again.
 """
 
 from enum import IntEnum
@@ -27,9 +28,9 @@ what is in hand; what the fund adds to the claim in ADL, and the lots closed bef
 orders have made; whether ADL ran while the book could be paid; whether all that is held has been
 offered to the winners together."""
 
-ACCOUNT, LOTS, EQUITY, BY, ATOMS, FEE = range(6)
-ROW = 6
-BY_ORDERS, BY_BACKSTOP, BY_FUND, BY_UNWINDING = range(4)
+ACCOUNT, LOTS, EQUITY, BY, ATOMS, FEE, HELD, FILLED = range(8)
+ROW = 8
+BY_ORDERS, BY_BACKSTOP, BY_FUND, BY_UNWINDING, BY_HOLDING = range(5)
 """Columns of a close-out, and its stages."""
 
 MOST_PASSES = 8

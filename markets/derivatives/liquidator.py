@@ -106,7 +106,7 @@ class Liquidator:
             moment.seconds,
             self._last_forced,
             progress,
-            np.zeros((2 * len(unsafe) + 2, ROW), np.int64),
+            np.zeros((2 * len(unsafe) + 3, ROW), np.int64),
         )
         before = self._fund(desk)
         longs = shorts = _NOBODY

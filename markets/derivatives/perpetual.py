@@ -30,9 +30,9 @@ from markets.derivatives.custody import Custody
 from markets.derivatives.deleveraging import NOBODY
 from markets.derivatives.desk import Desk, clear_book
 from markets.derivatives.expiry import SettlementWindow
-from markets.derivatives.liquidation_log import LiquidationLog, liquidation_log
+from markets.derivatives.liquidation_log import CloseOuts, LiquidationLog, liquidation_log
 from markets.derivatives.liquidation_rule import Stage, close_rule
-from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_UNWINDING, LOTS, ROW
+from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_FUND, BY_ORDERS, LOTS
 from markets.derivatives.liquidator import Liquidator, Rule, liquidation_flows, most_fills
 from markets.derivatives.margin_scaling import open_interest_brackets, rooted
 from markets.derivatives.marking import Marking, crosses
@@ -100,7 +100,7 @@ class Perpetual(Venue):
         self._last_volume_lots = 0
         self._last_ticks = NO_PRICE
         self._without_flows: list[Fills] = []
-        self._liquidations: list[NDArray[np.int64]] = []
+        self._liquidations: list[CloseOuts] = []
 
     def _form(self, settlement: Asset | None) -> ContractForm:
         kind = self.params.contract
@@ -382,10 +382,12 @@ class Perpetual(Venue):
 
     def _close(self, unsafe: NDArray[np.int64], moment: Moment) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
-        rows = self._liquidator.run(desk, unsafe, moment)
-        self._flows += liquidation_flows(rows, self._keep(desk), self._terms, self._backstop)
-        self._liquidations.append(rows)
-        forced = rows[rows[:, BY] != BY_UNWINDING]
+        fund = self._terms.fund
+        before = int(equity_column(self._positions, self._terms, np.array([fund]))[0])
+        rows, fills = self._liquidator.run(desk, unsafe, moment), self._keep(desk)
+        self._flows += liquidation_flows(rows, fills, self._terms, self._backstop)
+        self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
+        forced = rows[np.isin(rows[:, BY], (BY_ORDERS, BY_BACKSTOP, BY_FUND))]
         self._tally.liquidated |= set(forced[:, ACCOUNT].tolist())
         self._tally.liquidated_lots += int(np.abs(forced[:, LOTS]).sum())
         taken = np.abs(rows[rows[:, BY] == BY_BACKSTOP, LOTS]).sum()
@@ -394,9 +396,9 @@ class Perpetual(Venue):
 
     def drain_liquidations(self) -> LiquidationLog:
         """Who was liquidated since the last call, how much, at what price, and who paid."""
-        rows = np.concatenate([np.zeros((0, ROW), np.int64), *self._liquidations])
+        log = liquidation_log(self._liquidations, self.form)
         self._liquidations.clear()
-        return liquidation_log(rows, self.form)
+        return log
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Claims and positions of accounts at the mark, in units of the settlement asset.

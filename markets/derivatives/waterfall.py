@@ -31,6 +31,7 @@ from markets.derivatives.liquidation_rule import ADL, FUND
 from markets.derivatives.liquidation_work import (
     BY_BACKSTOP,
     BY_FUND,
+    BY_HOLDING,
     CLAIM,
     CLOSED,
     EXTRA,
@@ -155,6 +156,17 @@ def _take_up_held(desk: Desk, progress: Integers) -> None:
 
 
 @kernel()
+def _go_on_with_held(desk: Desk, work: Liquidation) -> None:
+    """Set in hand what the fund could not close before, and write it down as its own close-out."""
+    terms, claim = desk.terms, work.progress[HELD_CLAIM]
+    held = desk.positions.balances[terms.fund, terms.contract]
+    if held != 0:
+        equity = claim + value_atoms(terms, held, terms.mark_ticks)
+        note(desk, work, (terms.fund, held, equity, BY_HOLDING, -claim, 0, held))
+    _take_up_held(desk, work.progress)
+
+
+@kernel()
 def _carried_claim(desk: Desk, maintenance: Brackets, account: int) -> int:
     """The claim that goes with the position: all, or the position's part of the equity."""
     positions, terms = desk.positions, desk.terms
@@ -174,7 +186,7 @@ def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
     contracts = positions.balances[account, terms.contract]
     claim = _carried_claim(desk, work.maintenance, account)
     equity = claim + value_atoms(terms, contracts, terms.mark_ticks)
-    note(work, (account, contracts, equity, BY_FUND, -claim, 0))
+    note(desk, work, (account, contracts, equity, BY_FUND, -claim, 0, contracts))
     if contracts == 0:
         positions.balances[account, terms.margin] = 0
         positions.balances[fund, terms.margin] += claim
@@ -213,7 +225,7 @@ def _backstop_takes(desk: Desk, work: Liquidation, account: int) -> bool:
         return False
     take_lots(positions, terms, account, -contracts, claim)
     take_lots(positions, terms, backstop, contracts, -claim)
-    note(work, (account, contracts, claim + value, BY_BACKSTOP, -claim, 0))
+    note(desk, work, (account, contracts, claim + value, BY_BACKSTOP, -claim, 0, contracts))
     return True
 
 
@@ -257,7 +269,7 @@ def _begin_step(desk: Desk, work: Liquidation) -> None:
     work.progress[STARTED] = 1
     if work.rule.backstop >= 0:
         unwind_backstop(desk, work)
-    _take_up_held(desk, work.progress)
+    _go_on_with_held(desk, work)
 
 
 @kernel()
@@ -318,6 +330,6 @@ def run_waterfall(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) ->
                 _turn(desk, work, account)
         elif work.rule.pro_rata and progress[SWEPT] == 0:
             progress[SWEPT] = 1
-            _take_up_held(desk, progress)
+            _go_on_with_held(desk, work)
         else:
             return _DONE
