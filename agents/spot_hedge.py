@@ -6,7 +6,7 @@ leg is its mirror, both immediate-or-cancel, `order_size` each. What fills on on
 in the next step, when the sum of both legs is brought back to flat on the spot book.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +20,7 @@ from markets.market import Market, View
 from markets.spot.order_book import BookView, OrderBook
 
 
-class SpotHedge(Trader):
+class SpotHedge(Trader, ABC):
     """Keeps spot and perpetual together, up to a largest position; subclasses pick the side."""
 
     class Params(Trader.Params):

@@ -67,8 +67,8 @@ def _require_field(params: type[Params], path: str) -> None:
     known = parameter_paths(params)
     if path not in known:
         near = difflib.get_close_matches(path, known, 1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-        raise ConfigError(path, f"no such parameter{hint}")
+        hint = f"did you mean {near[0]}?" if near else "`fathom list SCENARIO` shows all there are"
+        raise ConfigError(path, f"no such parameter; {hint}")
 
 
 def simulate(

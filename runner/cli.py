@@ -42,11 +42,17 @@ Metrics = Annotated[
 
 
 @app.command("list")
-def list_(as_json: Json = False) -> int:
+def list_(
+    scenario: Annotated[
+        str | None, typer.Argument(help="Of this one: every parameter, default and meaning.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
     """Scenarios, reproductions, agents and venues, with one line each."""
     from runner.listing import list_everything
+    from runner.parameters import list_parameters
 
-    return list_everything(as_json)
+    return list_parameters(scenario, as_json) if scenario else list_everything(as_json)
 
 
 @app.command()

@@ -40,7 +40,7 @@ def list_everything(as_json: bool) -> int:
         for name, line in lines.items():
             table.add_row(name, line)
         console().print(table)
-    say("run one with: fathom run NAME")
+    say("run one with: fathom run NAME; its parameters: fathom list NAME")
     return 0
 
 
@@ -69,7 +69,8 @@ def _classes(package: ModuleType, wanted: Callable[[type], bool]) -> Iterator[tu
 
 
 def _is_agent(kind: type) -> bool:
-    return issubclass(kind, Trader) and kind not in (Trader, Cohort)
+    abstract = kind in (Trader, Cohort) or inspect.isabstract(kind)
+    return issubclass(kind, Trader) and not abstract
 
 
 def _is_venue(kind: type) -> bool:

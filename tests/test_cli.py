@@ -227,6 +227,19 @@ def test_list_knows_what_there_is(capsys):
     assert all(line for group in found.values() for line in group.values())
 
 
+def test_list_of_a_scenario_shows_every_parameter_with_default_and_meaning(capsys):
+    assert cli.status(["list", "lvr", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["parameters"]
+    assert found["block_seconds"] == {
+        "default": 12.0,
+        "meaning": "Time between blocks, or its mean.",
+    }
+    assert cli.status(["list", "flash_crash"]) == 0
+    shown = capsys.readouterr().err
+    assert "maker.largest_skew" in shown
+    assert "--set PATH=VALUE" in shown
+
+
 def test_conformance_passes_and_a_changed_figure_fails(capsys):
     good = VECTORS / "amm_v2.json"
     assert cli.status(["conformance", str(good), "--json"]) == 0
