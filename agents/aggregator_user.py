@@ -29,15 +29,25 @@ class AggregatorUser(Trader):
         """Parameters; sizes and endowments in units."""
 
         pools: tuple[str, ...] = Field(min_length=1)
+        """Names of the pools that it may route through."""
         base: str
+        """Name of the asset that sizes count."""
         quote: str
+        """Name of the asset traded against it."""
         base_held: float = Field(100.0, ge=0)
+        """Base held at the start."""
         quote_held: float = Field(200_000.0, ge=0)
+        """Quote held at the start."""
         trades_per_hour: float = Field(6.0, ge=0)
+        """Mean number of trades (Poisson)."""
         size_median: float = Field(1.0, gt=0)
+        """Median size of a trade, in base."""
         size_sigma: float = Field(1.0, ge=0)
+        """Standard deviation of the logarithm of size."""
         slippage_ppm: int = Field(5_000, ge=0, lt=PPM)
+        """How far below the quoted output a trade may end."""
         most_hops: int = Field(router.MOST_HOPS, ge=1, le=router.MOST_HOPS)
+        """Most pools in one path."""
         private: bool = False
         """Whether to send past the public queue."""
 

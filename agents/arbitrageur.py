@@ -35,9 +35,13 @@ class PoolArbitrageur(Trader):
         """Parameters; amounts in units are held in each of the two domains."""
 
         book: str
+        """Name of the order book."""
         pool: str
+        """Name of the pool."""
         base: float = Field(gt=0)
+        """Base held in each domain at the start."""
         quote: float = Field(gt=0)
+        """Quote held in each domain at the start."""
         book_fee_ppm: int = Field(500, ge=0)
         """Taker fee of the book that it counts on."""
         minimum_profit_ppm: int = Field(100, ge=0)
@@ -45,6 +49,7 @@ class PoolArbitrageur(Trader):
         depth_fraction: float = Field(0.5, gt=0, le=1)
         """Part of the book's lots within `slippage_ppm` that it dares to take."""
         slippage_ppm: int = Field(1_000, ge=0)
+        """How far through the book's best quote its order may go."""
         tip: float = Field(0.0, ge=0)
         """Tip to the block builder, in units of quote."""
 

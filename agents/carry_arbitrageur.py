@@ -34,6 +34,7 @@ class CarryArbitrageur(SpotHedge):
         """Parameters."""
 
         largest_position: float = Field(default=1e6, gt=0)
+        """Position on the perpetual, either way, beyond which it stops."""
         carry_per_year: float = 0.05
         """Rate of quote less rate of base."""
         cost: float = Field(default=0.00002, ge=0)

@@ -43,8 +43,11 @@ class JustInTimeProvider(Trader):
         """Parameters; amounts in units."""
 
         pool: str
+        """Name of the concentrated pool."""
         base: float = Field(gt=0)
+        """Base held at the start."""
         quote: float = Field(gt=0)
+        """Quote held at the start."""
         minimum_profit: float = Field(0.0, ge=0)
         """Quote that the expected fee must exceed gas and tip by."""
         bid_fraction: float = Field(0.0, ge=0, lt=1)

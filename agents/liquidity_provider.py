@@ -26,8 +26,11 @@ class LiquidityProvider(Trader):
         """Parameters: what it deposits, in units, and when it leaves."""
 
         venue: str
+        """Name of the pool."""
         base: float = Field(gt=0)
+        """Base deposited."""
         quote: float = Field(gt=0)
+        """Quote deposited."""
         exit_loss: float = Field(1.0, gt=0, le=1)
         """Impermanent loss, as a fraction of the value of holding, at which it leaves; 1: never."""
         gas: float = Field(1_000.0, ge=0)

@@ -49,13 +49,17 @@ class MarketMaker(Trader):
         """Parameters of a market maker; sizes in base units, distances as fractions of price."""
 
         venue: str
+        """The venue's name."""
         base: float = Field(0.0, ge=0)
         """Base it starts with, which is also the inventory it aims at."""
         quote: float = Field(0.0, ge=0)
         """Quote it starts with."""
         order_size: float = Field(1.0, gt=0, le=1e9)
+        """Size of one order."""
         levels: int = Field(5, ge=1, le=100)
+        """Orders on each side."""
         level_distance: float = Field(0.001, gt=0, lt=0.1)
+        """Distance between orders of one side."""
         half_spread: float = Field(0.0005, gt=0, lt=0.1)
         """Least distance of the best quotes from the reservation price."""
         risk_aversion: float = Field(0.5, gt=0, le=1e6)
@@ -63,9 +67,13 @@ class MarketMaker(Trader):
         largest_skew: float = Field(0.005, ge=0, lt=0.5)
         """How far, as a fraction of price, inventory may move the quotes."""
         horizon_seconds: float = Field(60.0, gt=0)
+        """T - t: how long it reckons with carrying inventory."""
         volatility_half_life_seconds: float = Field(300.0, gt=0)
+        """Half-life of its estimate of volatility."""
         initial_volatility_per_hour: float = Field(0.006, ge=0)
+        """The estimate at the start."""
         withdraw_volatility_per_hour: float = Field(0.03, gt=0)
+        """The estimate above which it cancels everything."""
         return_fraction: float = Field(0.8, gt=0, le=1)
         """It quotes again when the estimate is below this part of the threshold."""
 

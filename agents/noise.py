@@ -22,11 +22,17 @@ class NoiseTakers(Cohort):
         """Parameters; sizes and endowments in base and quote units, rates per hour and member."""
 
         venue: str
+        """The venue's name."""
         count: int = Field(100, ge=1, le=10_000_000)
+        """Members."""
         base: float = Field(10.0, ge=0)
+        """Base held by each at the start."""
         quote: float = Field(100_000.0, ge=0)
+        """Quote held by each at the start."""
         trades_per_hour: float = Field(1.0, ge=0)
+        """Mean number of trades of a member (Poisson)."""
         size_median: float = Field(0.05, gt=0, le=1e6)
+        """Median size of a trade, in base."""
         size_sigma: float = Field(1.0, ge=0, le=5)
         """Standard deviation of the logarithm of size."""
 

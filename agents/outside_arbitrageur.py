@@ -36,8 +36,11 @@ class OutsideArbitrageur(Trader):
         """Parameters; amounts in units."""
 
         pool: str
+        """Name of the pool."""
         base: float = Field(gt=0)
+        """Base held at the start."""
         quote: float = Field(gt=0)
+        """Quote held at the start."""
         bid_fraction: float = Field(0.0, ge=0, lt=1)
         """Part of the expected profit that is offered as a tip."""
         minimum_profit: float = Field(0.0, ge=0)

@@ -37,8 +37,11 @@ class RangeProvider(Trader):
         """Parameters: what it deposits, in units, and how the range follows the price."""
 
         venue: str
+        """Name of the concentrated pool."""
         base: float = Field(gt=0)
+        """Base held at the start."""
         quote: float = Field(gt=0)
+        """Quote held at the start."""
         width: float | None = Field(None, gt=0)
         """Distance of the edges from the centre, as a fraction; without one the range is whole."""
         trigger: float | None = Field(None, gt=0)

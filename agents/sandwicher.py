@@ -38,8 +38,11 @@ class Sandwicher(Trader):
         """Parameters; amounts in units."""
 
         pool: str
+        """Name of the pool."""
         base: float = Field(gt=0)
+        """Base held at the start."""
         quote: float = Field(gt=0)
+        """Quote held at the start."""
         minimum_profit: float = Field(0.0, ge=0)
         """Quote that must be left after gas and tip."""
         bid_fraction: float = Field(0.5, ge=0, lt=1)

@@ -27,7 +27,9 @@ class SpotHedge(Trader, ABC):
         """Parameters; sizes in base units, rates and costs as fractions of price."""
 
         spot: str
+        """Name of the spot order book."""
         perpetual: str
+        """Name of the perpetual."""
         base: float = Field(gt=0)
         """Spot inventory at the start, which the hedge is measured from."""
         quote: float = Field(gt=0)
@@ -35,8 +37,11 @@ class SpotHedge(Trader, ABC):
         margin: float = Field(gt=0)
         """Quote deposited at the perpetual."""
         order_size: float = Field(1.0, gt=0)
+        """Size of both legs in one step."""
         largest_position: float = Field(100.0, gt=0)
+        """Position on the perpetual, either way, beyond which it stops."""
         slippage: float = Field(0.001, ge=0)
+        """How far through the best quote an order may go."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -30,20 +30,29 @@ class TrendTraders(Cohort):
         """Parameters; collateral in quote units, rates per hour and member."""
 
         venue: str
+        """Name of the perpetual."""
         count: int = Field(default=200, ge=1)
+        """Members."""
         collateral_median: float = Field(default=10_000.0, gt=0)
+        """Median collateral of a member."""
         collateral_sigma: float = Field(default=1.0, ge=0)
         """Standard deviation of the logarithm of collateral."""
         leverage: float = Field(default=2.0, gt=0)
+        """Notional over equity at a full position."""
         weight: float = 0.5
         """Part of the full position for a score of one; below 0 against the trend."""
         bias: float = Field(default=0.0, ge=-1, le=1)
+        """Part of the full position wanted without any trend; above 0 long."""
         memory_hours: float = Field(default=240.0, gt=0)
         """Median half-life of the average that a member compares the price with."""
         memory_sigma: float = Field(default=0.7, ge=0)
+        """Standard deviation of the logarithm of memory."""
         volatility_per_year: float = Field(default=0.6, gt=0)
+        """Volatility that moves are measured by."""
         review_per_hour: float = Field(default=0.1, gt=0)
+        """How often a member looks at its position (Poisson)."""
         least_change: float = Field(default=0.1, ge=0)
+        """Change of notional, as a part of equity, below which it does not trade."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -24,12 +24,19 @@ class VolatilityProvider(Trader):
         """Parameters; amounts in units."""
 
         venue: str
+        """Name of the pool."""
         base: float = Field(gt=0)
+        """Base deposited first."""
         quote: float = Field(gt=0)
+        """Quote deposited first."""
         leave_volatility_per_hour: float = Field(0.02, gt=0)
+        """Estimate of volatility above which it withdraws."""
         return_fraction: float = Field(0.7, gt=0, le=1)
+        """It returns when the estimate is below this part of that."""
         half_life_seconds: float = Field(600.0, gt=0)
+        """Half-life of the estimate."""
         initial_volatility_per_hour: float = Field(0.005, ge=0)
+        """The estimate at the start."""
         gas: float = Field(1_000.0, ge=0)
         """Quote kept back to pay for gas."""
 

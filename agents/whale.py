@@ -22,12 +22,17 @@ class Whale(Trader):
         """Parameters; size in base units, times in seconds from the start of the run."""
 
         venue: str
+        """The venue's name."""
         size: float = Field(gt=0)
+        """Base that is traded in all."""
         buys: bool = False
+        """Whether it buys."""
         quote: float = Field(0.0, ge=0)
         """Quote held, which a buyer spends."""
         start_seconds: float = Field(0.0, ge=0)
+        """When it begins."""
         duration_seconds: float = Field(3600.0, gt=0)
+        """Time over which it trades evenly."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -30,19 +30,27 @@ class YieldFarmers(Cohort):
         """Parameters; amounts in units a member, yields as fractions a year."""
 
         pool: str
+        """Name of the pool."""
         program: str
+        """Name of the reward program."""
         count: int = Field(100, ge=1)
+        """Members."""
         base: float = Field(5.0, gt=0)
+        """Base held by each at the start."""
         quote: float = Field(10_000.0, gt=0)
+        """Quote held by each at the start."""
         gas: float = Field(500.0, ge=0)
         """Quote kept back to pay for gas."""
         yield_median: float = Field(0.2, gt=0)
+        """Median yield that a member asks for."""
         yield_sigma: float = Field(0.5, ge=0)
         """Standard deviation of the logarithm of the yield asked for."""
         switching_cost: float = Field(0.005, ge=0)
         """Cost of moving in and out, as a fraction of what is moved."""
         horizon_days: float = Field(30.0, gt=0)
+        """Time over which it spreads the cost of moving."""
         looks_per_day: float = Field(24.0, gt=0)
+        """How often a member decides (Poisson)."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -100,6 +100,7 @@ class Chain(Domain):
         """Rules of the chain beyond block time and gas price."""
 
         blocks: Literal["fixed", "poisson"] = "fixed"
+        """Whether blocks come at fixed or at exponential times."""
         gas_limit: int = Field(0, ge=0)
         """Gas that a block holds; 0: no limit, and the base fee stays where it is."""
         elasticity: float = Field(2.0, ge=1)
@@ -111,6 +112,7 @@ class Chain(Domain):
         public_delay_seconds: float = Field(0.0, ge=0)
         """Time in which everybody sees a transaction before a block can take it."""
         queue_limit: int = Field(1_000_000, ge=1)
+        """Waiting transactions beyond which new ones are refused."""
         revert_protection: bool = True
         """Whether private transactions that fail are left out of the block for nothing."""
         gas: GasSchedule = GasSchedule()

@@ -34,12 +34,19 @@ class GasSchedule(params.Params):
     """Units of gas by kind of operation."""
 
     transaction: int = Field(21_000, ge=1)
+    """Every transaction."""
     swap: int = Field(100_000, ge=0)
+    """A swap in one pool."""
     add_liquidity: int = Field(160_000, ge=0)
+    """A deposit."""
     remove_liquidity: int = Field(140_000, ge=0)
+    """A withdrawal."""
     collect: int = Field(90_000, ge=0)
+    """Taking earned fees out."""
     transfer: int = Field(45_000, ge=0)
+    """A transfer between accounts."""
     other: int = Field(80_000, ge=0)
+    """Whatever has no entry here."""
 
     def by_action(self) -> NDArray[np.int64]:
         """Gas of a row, to be looked up by its action."""

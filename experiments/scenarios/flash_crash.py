@@ -57,11 +57,13 @@ class Params(params.Params):
     """Everything that can be set, venue by venue and agent by agent."""
 
     step_seconds: float = Field(60.0, gt=0, le=3600)
+    """Length of a step."""
     bridge_volatility_per_year: float = Field(0.6, ge=0, le=20)
     """How much the outside price wanders between two known points."""
     withdraw_volatility_per_hour: float | None = Field(None, gt=0)
     """Where given, the volatility above which both makers cancel, in the place of their own."""
     block_seconds: float = Field(12.0, gt=0)
+    """Time between blocks of the chain."""
     gas_fee: float = Field(1.0, ge=0)
     """Gas of one transaction on the chain, in quote units."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)

@@ -45,12 +45,19 @@ class Params(params.Params):
     """Everything that can be set, venue by venue and agent by agent."""
 
     days: float = Field(default=500.0, gt=0)
+    """Length of the run."""
     step_seconds: float = Field(default=7200.0, gt=0, le=28_800)
+    """Length of a step."""
     volatility_per_year: float = Field(default=0.55, ge=0)
+    """Volatility of the outside price between jumps."""
     drift_per_year: float = 0.5
+    """Its drift, what jumps take back included."""
     jumps_per_year: float = Field(default=4.0, ge=0)
+    """Mean number of jumps."""
     jump_mean: float = -0.10
+    """Mean of the logarithm of a jump."""
     jump_deviation: float = Field(default=0.05, ge=0)
+    """Standard deviation of the logarithm of a jump."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=100)
     perpetual: Perpetual.Params = Perpetual.Params(
         index_venues=("spot",), insurance_fund_quote=100_000, maker_fee_ppm=0, taker_fee_ppm=200

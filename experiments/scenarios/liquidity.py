@@ -44,14 +44,19 @@ class Params(params.Params):
     """What can be set; amounts of agents in units."""
 
     hours: float = Field(6.0, gt=0, le=240)
+    """Length of the run."""
     step_seconds: float = Field(4.0, gt=0)
+    """Length of a step."""
     block_seconds: float = Field(12.0, gt=0)
+    """Time between blocks."""
     volatility_per_year: float = Field(0.8, ge=0)
+    """Volatility of the outside price."""
     gas_fee: float = Field(1.0, ge=0)
     """Quote that a swap burns at the start."""
     reward_per_day: float = Field(5_000.0, ge=0)
     """Reward units a day in the first half of the run; a unit is worth one quote."""
     users_private: bool = False
+    """Whether users send past the public queue."""
     chain: Chain.Params = Chain.Params(gas_limit=600_000)
     pool: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
     ranges: ConcentratedPool.Params = ConcentratedPool.Params(

@@ -53,9 +53,11 @@ class Params(params.Params):
     sigma_daily: float = Field(0.05, ge=1e-4, le=1)
     """Standard deviation of a day's return."""
     fee_ppm: int = Field(3_000, ge=0, lt=500_000)
+    """Fee of the pool."""
     block_seconds: float = Field(12.0, ge=0.01, le=86_400)
     """Time between blocks, or its mean."""
     blocks: Literal["poisson", "fixed"] = "poisson"
+    """Whether the time between blocks is exponential or always the same."""
 
     @property
     def log_fee(self) -> float:

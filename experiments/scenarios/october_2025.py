@@ -34,6 +34,7 @@ from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
 from markets.derivatives.brackets import MarginTier
+from markets.derivatives.backstop import Backstop
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange
@@ -67,7 +68,9 @@ class Params(params.Params):
     """Everything that can be set, venue and agent by agent."""
 
     step_seconds: float = Field(default=10.0, gt=0, le=60)
+    """Length of a step."""
     bridge_volatility_per_year: float = Field(default=0.35, ge=0)
+    """How much the outside price wanders between two known points."""
     withdraw_volatility_per_hour: float = Field(default=0.04, gt=0)
     """Short-run volatility above which the near maker cancels his quotes."""
     perpetual: Perpetual.Params = Perpetual.Params(
@@ -78,7 +81,7 @@ class Params(params.Params):
         funding_interval_seconds=3_600,
         market_band_ppm=100_000,
         liquidation=LiquidationRule(
-            preset="hyperliquid", backstop_capital=10e6, backstop_loss=250e3
+            preset="hyperliquid", backstops=(Backstop(capital=10e6, loss=250e3),)
         ),
     )
     maker: PerpetualMaker.Params = PerpetualMaker.Params(

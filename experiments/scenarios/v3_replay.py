@@ -47,7 +47,9 @@ class Params(params.Params):
     """What can be set."""
 
     block_seconds: float = Field(2.0, gt=0, le=60)
+    """Time between blocks."""
     fee_ppm: int = Field(500, ge=0, lt=100_000)
+    """Fee of the pool."""
     days: int = Field(5, ge=1, le=5)
     """How many days from the first are replayed."""
 

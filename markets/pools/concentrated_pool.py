@@ -148,6 +148,7 @@ class ConcentratedPool(Pool):
         initial_price: float = Field(gt=0)
         """Price before the first position, in quote per base."""
         tick_spacing: int = Field(60, ge=1, le=16_384)
+        """Ticks between the prices at which ranges may begin and end."""
         protocol_denominator: int = Field(0, ge=0, le=10)
         """One part in so many of each fee is the protocol's; 0: none, else at least 4."""
 

@@ -68,25 +68,32 @@ class OrderBook(Venue):
     """A spot exchange with a central limit order book."""
 
     class Params(PhaseParams):
-        """Fees in parts per million of the notional, below 0 a rebate; rules; limits, 0 for none.
-
-        `minimum_size` is base units, `opening` the price that stands for the last trade's before
-        the first (0: none), `price_band` a part of the price it is around.
-        """
+        """Fees, rules and limits of the exchange."""
 
         maker_fee_ppm: int = Field(default=0, ge=-500_000, le=500_000)
+        """Fee of the order that rested, in ppm of the notional; below 0 a rebate."""
         taker_fee_ppm: int = Field(default=0, ge=0, le=500_000)
+        """Fee of the order that came."""
         tiers: tuple[Tier, ...] = ()
+        """Fees by volume of the last 30 days."""
         self_trade: Literal["cancel_newest", "cancel_oldest", "cancel_both", "allow"] = (
             "cancel_newest"
         )
+        """Which order gives way where an account would trade with itself."""
         priority: Literal["time", "pro_rata"] = "time"
+        """Who is filled first at a price."""
         minimum_size: float = Field(default=0.0, ge=0)
+        """Least size of an order, in base units; 0: a lot."""
         maximum_open_orders: int = Field(default=0, ge=0)
+        """Resting orders of an account; 0: any number."""
         price_band: float = Field(default=0.0, ge=0, le=1000)
+        """Part of price by which limits may lie apart; 0: no band."""
         band_around: Literal["last", "mid"] = "last"
+        """The price that the band is around."""
         iceberg_parts: int = Field(default=100, ge=1, le=1_000_000)
+        """Most parts of an iceberg."""
         opening: float = Field(default=0.0, ge=0)
+        """Price that stands for the last trade's before the first; 0: none."""
 
         @model_validator(mode="after")
         def _rebate_is_earned(self) -> "OrderBook.Params":

@@ -43,11 +43,17 @@ class PhaseParams(params.Params):
     """Periods, interruptions and calls; a move of 0 interrupts nothing."""
 
     periods: tuple[Period, ...] = ()
+    """Planned phases, the first in the list first where they overlap."""
     outage: Literal["reject", "queue"] = "reject"
+    """Whether messages during an outage are refused or wait."""
     interruption_move: float = Field(default=0.0, ge=0, lt=1)
+    """Part of price beyond which a trade sets off a call; 0: never."""
     interruption_window_seconds: float = Field(default=300.0, gt=0)
+    """How long ago the price was that a trade is measured by."""
     interruption_seconds: float = Field(default=120.0, gt=0)
+    """Length of the call that follows."""
     call_collar: float = Field(default=1.0, gt=0)
+    """Part of the last price by which a call may move it."""
 
 
 class PhaseClock:
