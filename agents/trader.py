@@ -9,7 +9,9 @@ several times cheaper than NumPy scalars) depend on the run's seed and the trade
 that adding an agent changes nobody else's draws.
 """
 
+import itertools
 import random
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -29,8 +31,17 @@ Event = tuple[str, str, float]
 """Who, what in one word, and its size in the unit that the word implies."""
 
 
+class _Numbers(weakref.WeakKeyDictionary[mesa.Model, "itertools.count[int]"]):
+    """Where each model's agents are counted. Mesa's own table holds every model for ever."""
+
+    def __getitem__(self, model: mesa.Model) -> "itertools.count[int]":
+        return self.setdefault(model, itertools.count(1))
+
+
 class Trader(mesa.Agent):
     """One participant. Subclasses nest a frozen `Params`, open accounts, and act."""
+
+    _ids = _Numbers()
 
     class Params(params.Params):
         """Parameters of the trader; subclasses add their own."""
