@@ -2,23 +2,22 @@
 
 A part is a few seconds of work, so a long sweep leaves thousands, and readers open every one: ten
 thousand files are read fifty times slower than one. When a folder has `MANY` small parts or more,
-those that were made by the same code are merged, some ten megabytes at a time. Order makes it safe
-to be killed anywhere: the merged part is committed with the names of those that it replaces in its
-footer, and only then do they go, `runs` first. Whoever finds both counts every run once, and the
-next writer removes what was replaced. Parts that share runs are merged however few there are. A
-merge that cannot be done leaves everything as it was.
+those that were made by the same code are merged, some ten megabytes at a time and part after part,
+so that memory does not grow with the sweep. Order makes it safe to be killed anywhere: the merged
+part is committed with the names of those that it replaces in its footer, and only then do they go,
+`runs` first. Whoever finds both counts every run once, and the next writer removes what was
+replaced. Parts that share runs are merged however few there are. A merge that cannot be done leaves
+everything as it was.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from experiments.tables import TABLES
 from runner import store
 from runner.folder import Folder
 from runner.schemas import stamped, united
@@ -27,6 +26,8 @@ MANY = 16
 SMALL_BYTES = 8 << 20
 MERGED_BYTES = 32 << 20
 MERGED_RUNS = 5_000
+GROUP_BYTES = 16 << 20
+TEXT = pa.string()
 MERGED = "part-merged-"
 
 
@@ -51,44 +52,56 @@ def merge(folder: Folder, names: list[str], token: str | None = None) -> str:
         run_id: run for name in names for run_id, run in _origin(folder, name)["runs"].items()
     }
     origin["replaces"] = names
-    runs = {name: store.read(folder, store.RUNS, name) for name in names}
-    holders = _holders(runs)
-    target = MERGED + store.part_name(list(holders)).removeprefix("part-")
-    tables = {store.RUNS: _joined(runs, holders)}
-    for table in TABLES:
-        held = {
-            name: store.read(folder, table, name)
-            for name in names
-            if folder.exists(f"{table}/{name}")
-        }
-        if held:
-            tables[table] = _joined(held, holders)
-    stamps = {name: stamped(rows, name, origin) for name, rows in tables.items()}
-    store.commit(folder, stamps, token, target)
+    held = _holders(folder, names)
+    run_ids = [run_id for each in held.values() for run_id in each]
+    target = MERGED + store.part_name(run_ids).removeprefix("part-")
+    files = {}
+    for table in store.TABLE_NAMES:
+        there = {name: held[name] for name in names if folder.exists(f"{table}/{name}")}
+        if there:
+            files[table] = _joined(folder, table, there, origin)
+    store.commit_files(folder, files, target, token)
     _remove(folder, names)
     return target
 
 
-def _holders(runs: Mapping[str, pa.Table]) -> dict[str, str]:
-    """Which part each run is taken from."""
+def _holders(folder: Folder, names: Sequence[str]) -> dict[str, list[str]]:
+    """The runs that are taken from each part."""
     holders: dict[str, str] = {}
     good: set[str] = set()
-    for name, rows in runs.items():
+    for name in names:
+        rows = store.read(folder, store.RUNS, name, ["run_id", "status"])
         columns = rows["run_id"].to_pylist(), rows["status"].to_pylist()
         for run_id, status in zip(*columns, strict=True):
             if run_id not in holders or (status == "ok" and run_id not in good):
                 holders[run_id] = name
             if status == "ok":
                 good.add(run_id)
-    return holders
+    held: dict[str, list[str]] = {name: [] for name in names}
+    for run_id, name in holders.items():
+        held[name].append(run_id)
+    return held
 
 
-def _joined(tables: Mapping[str, pa.Table], holders: Mapping[str, str]) -> pa.Table:
-    pieces = []
-    for name, rows in tables.items():
-        ours = pa.array([run for run, holder in holders.items() if holder == name], pa.string())
-        pieces.append(rows.filter(pc.is_in(rows["run_id"].cast(pa.string()), value_set=ours)))
-    return united(pieces)
+def _joined(
+    folder: Folder, table: str, held: Mapping[str, list[str]], origin: Mapping[str, Any]
+) -> pa.Buffer:
+    """The file of a table: part after part, some megabytes in memory at a time."""
+    empty = united([store.schema(folder, table, name).empty_table() for name in held])
+    schema = stamped(empty, table, origin).schema
+    sink, pieces, size = pa.BufferOutputStream(), [empty], 0
+    with store.writer(sink, schema) as file:
+        for name, run_ids in held.items():
+            rows = store.read(folder, table, name)
+            ours = pc.is_in(rows["run_id"].cast(pa.string()), value_set=pa.array(run_ids, TEXT))
+            pieces.append(rows.filter(ours))
+            size += pieces[-1].nbytes
+            if size >= GROUP_BYTES:
+                file.write_table(united(pieces).cast(schema), row_group_size=store.ROW_GROUP)
+                pieces, size = [empty], 0
+        if len(pieces) > 1:
+            file.write_table(united(pieces).cast(schema), row_group_size=store.ROW_GROUP)
+    return sink.getvalue()
 
 
 def remove_replaced(place: store.Place) -> None:
@@ -149,7 +162,6 @@ def _filled(
 
 
 def _origin(folder: Folder, name: str) -> dict[str, Any]:
-    with folder.open(f"{store.RUNS}/{name}") as file:
-        metadata = pq.read_schema(file).metadata or {}
+    metadata = store.schema(folder, store.RUNS, name).metadata or {}
     origin: dict[str, Any] = json.loads(metadata.get(b"fathom", b"{}"))
     return {"runs": {}} | origin

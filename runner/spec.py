@@ -29,7 +29,7 @@ from runner.provenance import provenance, short_hash
 LARGEST_SEED = 2**63 - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """What to run. `steps` is never None after planning; `history` is an absolute path."""
 
@@ -85,11 +85,12 @@ def plan_runs(request: Request, seeds: Sequence[int], varied: Sequence[str]) -> 
     path = None if request.history is None else str(request.history.resolve())
     values = params.model_dump(mode="json")
     columns = {each: value_at(values, each) for each in varied}
+    overrides = dict(request.overrides)
     source = [_scenario_identity(name), path and _file_hash(path), provenance().code_version]
     return [
         RunSpec(
             scenario=name,
-            overrides=dict(request.overrides),
+            overrides=overrides,
             seed=seed,
             steps=length,
             history=path,

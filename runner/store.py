@@ -10,7 +10,8 @@ that still runs finds it and commits nothing. What two sweeps wrote all the same
 left (see `runner.compaction`), a reader counts once. Pages carry checksums, which readers verify.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,21 @@ def owns(place: Place, token: str) -> bool:
 def commit(
     place: Place, tables: Mapping[str, pa.Table], token: str | None = None, name: str = ""
 ) -> str:
-    """Write the tables of a chunk, `runs` last, and return the name of the part.
+    """Write the tables of a chunk and return the name of the part; see `commit_files`."""
+    name = name or part_name(tables[RUNS]["run_id"].to_pylist())
+    commit_files(place, {table: serialised(rows) for table, rows in tables.items()}, name, token)
+    return name
+
+
+def commit_files(
+    place: Place, contents: Mapping[str, pa.Buffer], name: str, token: str | None = None
+) -> None:
+    """Write the files of a part by table, `runs` last.
 
     Raises FolderTaken if a token is given and the folder has another owner, and CannotWrite.
     Whatever stops it before `runs` is there takes the other tables of the part away again.
     """
     folder = folder_at(place)
-    name = name or part_name(tables[RUNS]["run_id"].to_pylist())
-    contents = {table: serialised(rows) for table, rows in tables.items()}
     try:
         for table in sorted(contents, key=lambda each: each == RUNS):
             if token is not None and not owns(folder, token):
@@ -90,10 +98,9 @@ def commit(
             folder.write(f"{table}/{name}", contents[table])
     except BaseException:
         if not folder.exists(f"{RUNS}/{name}"):
-            for table in tables:
+            for table in contents:
                 folder.remove(f"{table}/{name}")
         raise
-    return name
 
 
 def serialised(table: pa.Table) -> pa.Buffer:
@@ -121,11 +128,21 @@ def is_part(name: str) -> bool:
 
 def read(place: Place, table: str, name: str, columns: list[str] | None = None) -> pa.Table:
     """One file, verified; raises Damaged, or FileNotFoundError if it is not there."""
-    folder = folder_at(place)
+    with _opened(folder_at(place), table, name) as file:
+        return file.read(columns=columns)
+
+
+def schema(place: Place, table: str, name: str) -> pa.Schema:
+    """The columns of one file and where it comes from; raises as `read` does."""
+    with _opened(folder_at(place), table, name) as file:
+        return file.schema_arrow
+
+
+@contextmanager
+def _opened(folder: Folder, table: str, name: str) -> Iterator[pq.ParquetFile]:
     try:
         with folder.open(f"{table}/{name}") as file:
-            found = pq.ParquetFile(file, page_checksum_verification=True)
-            return found.read(columns=columns)
+            yield pq.ParquetFile(file, page_checksum_verification=True)
     except FileNotFoundError:
         raise
     except UNREADABLE as error:

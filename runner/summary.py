@@ -13,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from runner import schemas, store
 from runner.console import console, figure_text, say
 from runner.design import Plan
 from runner.folder import Folder
-from runner.results import load
 
 Cells = dict[str, list[str]]
 """The texts of a table, column by column."""
 
+OUTCOME = ("run_id", "scenario", "status", "error")
 SHOWN_METRICS = 5
 SHOWN_POINTS = 40
 SHOWN_FAILURES = 5
@@ -59,8 +62,7 @@ def print_plan(plan: Plan, folder: Folder, done: Collection[str]) -> None:
 
 def summarise_sweep(plan: Plan, folder: Folder, seconds: float) -> int:
     """Print the table, write the figure; 1 if a run of the plan failed, else 0."""
-    runs = load(folder).runs
-    ours = runs[runs["run_id"].isin([spec.run_id for spec in plan.specs])]
+    ours = outcomes(plan, folder)
     good = ours[ours["status"] == "ok"]
     if len(good):
         summary = summarise(good, list(plan.kinds), chosen_metrics(good, plan.show))
@@ -68,10 +70,28 @@ def summarise_sweep(plan: Plan, folder: Folder, seconds: float) -> int:
         figure = draw(plan, summary, good, folder)
         say(f"figure in {figure}" if figure else "no figure: nothing numeric to draw")
     bad = ours[ours["status"] == "failed"]
-    for row in bad.head(SHOWN_FAILURES).itertuples():
-        say(f"failed: {row.error}\n        {row.replay}")
+    first = bad["error"].head(SHOWN_FAILURES)
+    for spec in plan.specs:
+        if spec.run_id in first.index:
+            say(f"failed: {first[spec.run_id]}\n        {spec.replay}")
     say(f"{len(good)} ok, {len(bad)} failed, {seconds:.1f} s; tables in {folder}")
     return 1 if len(bad) else 0
+
+
+def outcomes(plan: Plan, folder: Folder) -> pd.DataFrame:
+    """The runs of the plan in its order, each once, without the texts that are long."""
+    ids = pa.array([spec.run_id for spec in plan.specs], pa.string())
+    parameters = [f"p_{path}" for path in plan.kinds]
+    pieces = [schemas.runs_table([], plan.kinds).select([*OUTCOME, *parameters])]
+    for part in store.parts(folder, store.RUNS):
+        names = store.schema(folder, store.RUNS, part).names
+        wanted = [name for name in names if name in OUTCOME or name[:2] in ("p_", "m_")]
+        rows = store.read(folder, store.RUNS, part, wanted)
+        pieces.append(rows.filter(pc.is_in(rows["run_id"], value_set=ids)))
+    runs = schemas.united(pieces).to_pandas()
+    runs = runs.sort_values("status", key=lambda each: each != "ok", kind="stable")
+    runs = runs.drop_duplicates("run_id").set_index("run_id")
+    return runs.reindex(pd.Index(ids.to_pylist()).intersection(runs.index, sort=False))
 
 
 def chosen_metrics(
