@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
-.PHONY: install run test slow check bench peers lock clean
+FULL := .venv/.installed-full
+.PHONY: install full run test slow check bench peers lock clean
 
 install: $(READY)
 
@@ -19,13 +20,24 @@ $(READY): requirements.lock pyproject.toml
 	fi
 	@touch $(READY)
 
+# What `ray job submit` needs (the extra `cluster`) and the readers that the slow tests try.
+full: $(FULL)
+
+$(FULL): $(READY) requirements-full.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  UV_COMPILE_BYTECODE=1 uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-full.lock ; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-full.lock ; \
+	fi
+	@touch $(FULL)
+
 run: install
 	$(BIN)/fathom sweep experiments/sweeps/flash_crash.toml --out results/flash_crash
 
 test: install
 	$(BIN)/python -m pytest
 
-slow: install
+slow: full
 	$(BIN)/python -m pytest -m slow
 
 check: install
@@ -43,9 +55,10 @@ peers: install
 	[ -x .venv-pams/bin/python ] || $(PYTHON) -m venv .venv-pams
 	.venv-pams/bin/python -m pip install --quiet --disable-pip-version-check "pams==0.3.0"
 
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-	  --no-annotate --output-file requirements.lock pyproject.toml
+	$(LOCK) --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra cluster --extra readers --constraints requirements.lock --output-file requirements-full.lock pyproject.toml
 
 clean:
 	rm -rf .venv .venv-pams results .pytest_cache .mypy_cache .ruff_cache .hypothesis
