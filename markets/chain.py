@@ -137,7 +137,8 @@ class Chain(Domain):
         self.gas_fee = gas_fee
         self.ordering = ordering
         self.params = params or Chain.Params()
-        self.mempool = Mempool(self.params.public_delay_seconds, self.params.queue_limit)
+        rules = self.params
+        self.mempool = Mempool(rules.public_delay_seconds, rules.queue_limit, rules.gas)
         self.blocks, self.failed, self.gas_used = 0, 0, 0
         self._gas = self.params.gas.by_action()
         self._named: dict[int, NDArray[np.void]] = {}

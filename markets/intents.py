@@ -366,6 +366,13 @@ def set_fee(venue: int, account: Column, fee_ppm: Column) -> Intent:
     return (SET_FEE, venue, account, 0, fee_ppm, 0, *_REST)
 
 
+def bid_collateral(
+    venue: int, account: Column, auction: Column, bid_atoms: Column, lot_atoms: Column
+) -> Intent:
+    """Bid in a collateral auction, by its number: so much stablecoin for so much collateral."""
+    return (BID, venue, account, 0, bid_atoms, lot_atoms, auction, *_REST[1:])
+
+
 def transfer(
     venue: int, account: Column, receiver: Column, column: Column, atoms: Column
 ) -> Intent:

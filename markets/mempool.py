@@ -4,7 +4,8 @@ A transaction is an intent, or the rows of one bundle; it gets a number when it 
 while it waits, so that two bundles of one account under one key stay two. Bundle keys are replaced
 by the number below zero, which is unique whoever's rows it ties together. Public transactions can
 be seen and named by others at once, and reach the builder after the chain's public delay; private
-ones are seen by nobody and reach it at once. Where the queue is full the lowest tips leave it.
+ones are seen by nobody and reach it at once. Where the queue is full the lowest tips for a unit of
+gas leave it.
 Left out: nonces (transactions of one account are independent), replacement of what was sent.
 """
 
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.gas import GasSchedule
 from markets.intents import INCLUDE, INTENT, PRIVATE, take
 from markets.sequencing import first_rows, transactions
 
@@ -45,7 +47,8 @@ def nothing_pending() -> Pending:
 class Mempool:
     """What waits for a block of one chain, in the order in which it was sent."""
 
-    def __init__(self, public_delay_seconds: float, queue_limit: int) -> None:
+    def __init__(self, public_delay_seconds: float, queue_limit: int, gas: GasSchedule) -> None:
+        self._gas, self._own_gas = gas.by_action(), gas.transaction
         self.pending = nothing_pending()
         self._delay = public_delay_seconds
         self._limit = queue_limit
@@ -76,8 +79,9 @@ class Mempool:
         first = first_rows(more.number)
         excess = len(first) - self._limit
         if excess > 0:
-            tips = more.rows["tip_atoms"][first]
-            dropped = more.number[first[np.lexsort((-more.number[first], tips))[:excess]]]
+            gas = np.add.reduceat(self._gas[more.rows["action"]], first) + self._own_gas
+            prices = more.rows["tip_atoms"][first] / gas
+            dropped = more.number[first[np.lexsort((-more.number[first], prices))[:excess]]]
             self.keep(~np.isin(more.number, dropped))
 
     def keep(self, mask: NDArray[np.bool_]) -> None:

@@ -1,0 +1,101 @@
+"""Users of a chain: the crowd whose demand for block space makes the price of gas.
+
+They carry coins to an exchange, and more of them the rougher the market,
+
+    transfers an hour = calm * (1 + urgency * max(0, v/v0 - 1)),    at most `most` times the calm,
+
+v the short-run volatility and v0 the calm one. Each is worth a gas price of its own to its sender,
+lognormal, and bids the less of that and of what it takes: a part above the best bid that the last
+blocks left waiting, or the floor where they left none. So the price is made by a first-price
+auction for space, as Ethereum's was until 2021, and those who will not pay wait. Gas prices are in
+atoms of the chain's fee asset for a unit of gas; with nine decimals that is a gwei.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from agents.gas_price import price_to_beat
+from agents.trader import NOTHING, Cohort
+from agents.volatility import VolatilityMeter
+from markets.errors import ConfigError
+from markets.intents import TRANSFER, Intent, transfer, with_tip
+from markets.market import Market, View
+from markets.transit import Transit
+from markets.venue import Moment
+
+
+class ChainUsers(Cohort):
+    """Accounts that send an asset from a chain to an exchange, each at times."""
+
+    class Params(Cohort.Params):
+        """Parameters; gas prices in atoms of the fee asset a unit of gas."""
+
+        count: int = Field(400, ge=1, le=1_000_000)
+        transit: str
+        exchange: str
+        """Domain that the coins are sent to."""
+        asset: str
+        held: float = Field(1_000.0, gt=0)
+        """Units of the asset of each account, for transfers and for gas."""
+        sent: float = Field(0.1, gt=0)
+        """Units in a transfer."""
+        calm_per_hour: float = Field(2_000.0, ge=0)
+        calm_volatility_per_hour: float = Field(0.01, gt=0)
+        volatility_half_life_seconds: float = Field(1_800.0, gt=0)
+        urgency: float = Field(0.4, ge=0)
+        most: float = Field(6.0, ge=1)
+        worth_median: float = Field(30.0, gt=0)
+        """Gas price that half of the transfers are worth."""
+        worth_sigma: float = Field(1.0, ge=0)
+        floor: float = Field(12.0, ge=0)
+        overbid: float = Field(1.1, ge=1)
+
+    def open(self, market: Market) -> None:
+        """See `Trader.open`."""
+        transit = market.venue(self.params.transit, f"{self.name}.transit", Transit)
+        if self.params.exchange == transit.domain:
+            raise ConfigError(f"{self.name}.exchange", "must be another domain than the transit's")
+        held = {self.params.asset: self.params.held}
+        self.accounts = self.endow_all(market, transit.domain, held)
+        self.receivers = self.endow_all(market, self.params.exchange, {})
+        self._domain = transit.domain
+        self._column = market.ledger.column[self.params.asset]
+        self._sent_atoms = market.ledger.assets[self._column].to_atoms(self.params.sent)
+        calm = self.params.calm_volatility_per_hour
+        self._meter = VolatilityMeter(self.params.volatility_half_life_seconds, calm)
+        self._asked: list[float] = []
+
+    def act(self, view: View) -> Sequence[Intent]:
+        """Some send; who waits for a block may send once more."""
+        params, moment = self.params, view.moment
+        self._meter.update(moment.reference[params.asset], moment.step_seconds)
+        rough = max(0.0, self._meter.per_hour / params.calm_volatility_per_hour - 1)
+        rate = params.calm_per_hour * min(1 + params.urgency * rough, params.most)
+        chain = view.domains[self._domain]
+        asked = max(params.floor, params.overbid * price_to_beat(chain))
+        self._note_price(moment, asked)
+        count = min(self.stream.poisson(rate * moment.step_seconds / 3600), params.count)
+        if not count:
+            return NOTHING
+        members = self.stream.choice(params.count, count, replace=False)
+        worth = params.worth_median * np.exp(
+            params.worth_sigma * self.stream.standard_normal(count)
+        )
+        tips = (np.minimum(worth, asked) * chain.gas_of(TRANSFER)).astype(np.int64)
+        sending = transfer(
+            view[params.transit].index,
+            self.accounts[members],
+            self.receivers[members],
+            self._column,
+            self._sent_atoms,
+        )
+        return [with_tip(sending, tips)]
+
+    def _note_price(self, moment: Moment, asked: float) -> None:
+        """Once an hour, the mean gas price of the hour."""
+        self._asked.append(asked)
+        if (moment.seconds + moment.step_seconds) % 3600 < moment.step_seconds:
+            self.note("gas_price", float(np.mean(self._asked)))
+            self._asked.clear()

@@ -1,0 +1,107 @@
+"""Vault owners: they borrow a stablecoin against collateral, and some look after their vault.
+
+Each member locks collateral (lognormal) at the start and borrows so much that worth over debt is
+the least ratio times 1 + margin + X, X exponential. The attentive see the oracle's next price an
+hour before it comes into force; where it would bring their vault below the least ratio times
+1 + `worry`, they pay back what brings it to `repaid_to` times the least, as far as their stablecoin
+goes, and bid for gas above the price to beat, up to their own limit. The others do nothing.
+The law of the ratios is a modelling choice.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from agents.gas_price import price_to_beat
+from agents.trader import NOTHING, Cohort
+from markets.intents import BORROW, REPAY, Intent, borrow, deposit, repay, with_tip
+from markets.lending.vaults import Vaults, VaultsView
+from markets.market import Market, View
+from markets.rounding import PPM
+
+
+class VaultOwners(Cohort):
+    """Borrowers, each with one vault."""
+
+    class Params(Cohort.Params):
+        """Parameters; collateral in base, gas prices in atoms of the fee asset a unit of gas."""
+
+        count: int = Field(400, ge=1, le=1_000_000)
+        venue: str
+        collateral_median: float = Field(300.0, gt=0)
+        collateral_sigma: float = Field(1.5, ge=0, le=5)
+        margin: float = Field(0.15, ge=0)
+        ratio_spread: float = Field(0.6, ge=0)
+        """Mean of X, the exponential part of the ratio."""
+        attentive_share: float = Field(0.5, ge=0, le=1)
+        worry: float = Field(0.1, ge=0)
+        repaid_to: float = Field(1.3, gt=1)
+        gas_held: float = Field(20.0, ge=0)
+        """Units of the collateral that stay outside the vault, for gas."""
+        gas_limit: float = Field(200.0, gt=0)
+        gas_floor: float = Field(15.0, ge=0)
+        overbid: float = Field(1.2, ge=1)
+
+    def open(self, market: Market) -> None:
+        """See `Trader.open`."""
+        params = self.params
+        venue = market.venue(params.venue, f"{self.name}.venue", Vaults)
+        base, draws = venue.instrument.base, self.stream.standard_normal(params.count)
+        locked = params.collateral_median * np.exp(params.collateral_sigma * draws)
+        self.collateral_atoms = base.to_atoms(locked)
+        self.excess = params.margin + self.stream.exponential(params.ratio_spread, params.count)
+        self.attentive = self.stream.random(params.count) < params.attentive_share
+        held = {base.name: base.to_units(self.collateral_atoms) + params.gas_held}
+        self.accounts = self.endow_all(market, venue.domain, held)
+        self._domain = venue.domain
+
+    def act(self, view: View) -> Sequence[Intent]:
+        """Open the vaults, then look after them."""
+        vaults: VaultsView = view[self.params.venue]
+        least = vaults.terms.minimum_ratio_ppm / PPM
+        if view.moment.step == 0:
+            base, quote = vaults.instrument.base, vaults.instrument.quote
+            worth = base.to_units(self.collateral_atoms) * vaults.price
+            debts = quote.to_atoms(worth / (least * (1 + self.excess)))
+            price = self._gas_price(view)
+            return self._tipped(
+                view,
+                price,
+                (BORROW, deposit(vaults.index, self.accounts, self.collateral_atoms)),
+                (BORROW, borrow(vaults.index, self.accounts, 0, debts)),
+            )
+        ratios = vaults.ratios(vaults.next_price)[self.accounts]
+        worried = self.attentive & (ratios < least * (1 + self.params.worry))
+        price = self._gas_price(view)
+        if not worried.any() or price > self.params.gas_limit:
+            return NOTHING
+        members = self._may_send(view, np.flatnonzero(worried))
+        return self._repay(view, members, ratios[members] / (least * self.params.repaid_to))
+
+    def _gas_price(self, view: View) -> float:
+        seen = price_to_beat(view.domains[self._domain])
+        return max(self.params.gas_floor, self.params.overbid * seen)
+
+    def _tipped(self, view: View, price: float, *sent: tuple[int, Intent]) -> list[Intent]:
+        chain = view.domains[self._domain]
+        return [with_tip(intent, int(price * chain.gas_of(action))) for action, intent in sent]
+
+    def _may_send(self, view: View, members: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of whom nothing waits in the queue."""
+        waiting = np.isin(self.accounts[members], view.domains[self._domain].pending["account"])
+        return members[~waiting]
+
+    def _repay(
+        self, view: View, members: NDArray[np.int64], parts: NDArray[np.float64]
+    ) -> Sequence[Intent]:
+        """Pay back what is too much, `parts` being what may stay of each debt."""
+        vaults, accounts = view[self.params.venue], self.accounts[members]
+        over = np.ceil(vaults.debt_atoms[accounts] * (1 - parts)).astype(np.int64)
+        paid = np.minimum(over, view.balances[accounts, vaults.stable_column])
+        able = paid > 0
+        if not able.any():
+            return NOTHING
+        sent = repay(vaults.index, accounts[able], 0, paid[able])
+        return self._tipped(view, self._gas_price(view), (REPAY, sent))

@@ -1,0 +1,51 @@
+"""Terms of a vault protocol, and its arithmetic: what is safe, and what a liquidation takes.
+
+    safe          collateral * price * PPM >= debt * minimum          (all integers, no rounding)
+    lot           min(collateral, largest lot)
+    debt of it    floor(debt * lot / collateral); all of it with the last lot
+    goal          ceil(debt of the lot * (1 + penalty))
+
+Price: stablecoin atoms for one unit of collateral. The floor leaves the odd atom with the vault,
+whose last lot pays it; the ceiling is the protocol's gain. Python integers: nothing overflows.
+Source: Maker's Cat and Vat (cat.sol, vat.sol, 2019). Defaults: ETH-A of March 2020 where known
+(150 %, 13 %, lots of 50 ETH, one hour, 10 minutes). Left out: stability fee, debt ceiling.
+"""
+
+from pydantic import Field
+
+from markets import params
+from markets.rounding import PPM
+
+
+class VaultTerms(params.Params):
+    """What is set by the protocol's governance."""
+
+    minimum_ratio_ppm: int = Field(1_500_000, gt=PPM, le=100 * PPM)
+    """Worth of the collateral over debt, below which a vault may be liquidated."""
+    penalty_ppm: int = Field(130_000, ge=0, le=PPM)
+    largest_lot: float = Field(50.0, gt=0)
+    """Collateral of one auction, in base units."""
+    price_interval_seconds: float = Field(3600.0, gt=0)
+    raise_ppm: int = Field(30_000, ge=0, le=PPM)
+    """How much a bid must exceed the standing one."""
+    bid_seconds: float = Field(600.0, gt=0)
+    """An auction ends so long after its last bid."""
+    length_seconds: float = Field(3 * 86_400.0, gt=0)
+    """The longest an auction with a bid may take."""
+
+
+def is_safe(collateral_atoms: int, debt_atoms: int, price: tuple[int, int], ratio_ppm: int) -> bool:
+    """Whether a vault is; `price` is stablecoin atoms a unit and collateral atoms a unit."""
+    price_atoms, scale = price
+    return collateral_atoms * price_atoms * PPM >= debt_atoms * ratio_ppm * scale
+
+
+def part_to_sell(collateral_atoms: int, debt_atoms: int, largest_atoms: int) -> tuple[int, int]:
+    """Collateral and debt that one auction takes out of an unsafe vault."""
+    lot_atoms = min(collateral_atoms, largest_atoms)
+    return lot_atoms, debt_atoms * lot_atoms // collateral_atoms
+
+
+def goal_of(debt_atoms: int, penalty_ppm: int) -> int:
+    """What an auction is to raise for a debt."""
+    return -(-debt_atoms * (PPM + penalty_ppm) // PPM)
