@@ -218,7 +218,7 @@ def test_random_play_keeps_every_atom(seed, preset, loans) -> None:
     """All claims and positions come to the collateral, and no coin is made or lost."""
     rng = np.random.default_rng(seed)
     rule = {"preset": preset, "portion_above": 100.0, "least": 10.0}
-    rule |= {"backstop_capital": 200.0} if preset in ("hyperliquid", "ftx") else {}
+    rule |= {"backstops": [{"capital": 200.0}], "volume_per_second": 5.0}
     lending = {"enabled": loans, "rate_at_kink": 5.0, "rate_at_1": 50.0}
     bench = HouseBench(
         5, 300.0, {"weight": 0.8}, lending, 5.0, **FLAT, liquidation=rule, taker_fee_ppm=500

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from experiments.scenario import find_scenario
 from experiments.simulate import resolve
 from markets.assets import Asset
+from markets.derivatives.backstop import Backstop
 from markets.derivatives.brackets import MarginTier
 from markets.derivatives.insurance import clawback
 from markets.derivatives.liquidation import FillableRule, WeightedAccount, fillable_price
-from markets.derivatives.liquidation_rule import PRESETS, LiquidationRule, Preset, Stage
+from markets.derivatives.liquidation_presets import PRESETS, Preset, Stage
+from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.liquidation_work import MOST_PASSES
 from markets.derivatives.perpetual import Perpetual
 from markets.errors import ConfigError
@@ -20,7 +22,12 @@ from markets.outcomes import Code, Reason
 from tests.perpetual_bench import STEP_SECONDS, Bench, crowded
 
 
-def rule_of(preset="takeover", **own):
+def rule_of(preset="takeover", vault=None, **own):
+    """A preset with the sizes that it asks for."""
+    if preset in ("hyperliquid", "ftx") or vault:
+        own = {"backstops": (vault or Backstop(capital=1e7),), **own}
+    if preset == "ftx":
+        own = {"volume_per_second": 1e6, **own}
     return LiquidationRule(preset=preset, **own)
 
 
@@ -46,20 +53,96 @@ def paid(bench, reason):
     return bench.units(int(flows["atoms"][flows["reason"] == reason].sum()))
 
 
-def test_a_tier_step_closes_down_to_the_bracket_below_and_stops_when_safe() -> None:
-    tiers = [MarginTier(maintenance_ppm=5_000), MarginTier(floor_quote=5e4, maintenance_ppm=50_000)]
-    rule = rule_of("bitmex")
-    bench, long, _, rich = levered(1_000, 5_500, rule, maintenance_tiers=tiers)
-    bid(bench, rich, 2_000, 97)
-    bench.mark(97)  # equity 2,500 against 0.5 % of 50,000 and 5 % of 47,000
+RISK_LIMITS = [
+    MarginTier(maintenance_ppm=5_000),
+    MarginTier(floor_quote=5e4, maintenance_ppm=20_000),
+]
+
+
+def risk_limited(bought, rule, **params):
+    """A long of 1,000 with 1,900 left at 96.4, where steps ask 2 % of 96,400 = 1,928."""
+    bench, long, _, rich = levered(
+        1_000, 5_500, rule, maintenance_tiers=RISK_LIMITS, tick=0.1, **params
+    )
+    bid(bench, rich, bought, 96)
+    bench.mark(96.4)
     bench.liquidate()
-    left = bench.instrument.to_base(bench.lots(long))
-    assert left == pytest.approx(5e4 / 97, abs=0.002)
+    return bench, long
+
+
+def test_bitmex_sells_down_to_the_risk_limit_below_and_stops_when_safe() -> None:
+    bench, long = risk_limited(2_000, rule_of("bitmex"))
+    assert bench.instrument.to_base(bench.lots(long)) == pytest.approx(5e4 / 96.4, abs=0.001)
     log = bench.venue.drain_liquidations()
     assert log.by.tolist() == ["orders"]
-    assert log.price[0] == 97
+    assert log.price[0] == pytest.approx(96)
     assert log.account[0] == long
-    assert log.equity[0] == 2_500
+    assert log.equity[0] == pytest.approx(1_900)
+
+
+def test_marginal_brackets_would_have_left_it_alone() -> None:
+    """0.5 % of 50,000 and 2 % of 46,400 are 1,178."""
+    bench, long = risk_limited(2_000, rule_of("bitmex"), tier_rule="marginal")
+    assert bench.lots(long) == 10**6
+
+
+def test_bitmex_takes_all_where_its_order_cannot_be_filled_whole() -> None:
+    """Of 481 to sell the book takes 400: nothing is sold, the engine has it, and sells 400."""
+    bench, long = risk_limited(400, rule_of("bitmex"))
+    assert (bench.lots(long), bench.claim(long)) == (0, 0)
+    assert bench.venue.drain_liquidations().by.tolist() == ["fund"]
+    assert bench.venue.measure(bench.moment)["adl"] == 600
+    assert bench.fund() == pytest.approx(400 * (96 - 94.5))
+
+
+def test_bitmex_has_no_order_in_the_lowest_risk_limit() -> None:
+    bench, long, _, rich = levered(400, 500, rule_of("bitmex"), maintenance_tiers=RISK_LIMITS)
+    bid(bench, rich, 400, 99)
+    bench.mark(99)  # equity 100 against 198
+    bench.liquidate()
+    assert bench.venue.drain_liquidations().by.tolist() == ["fund"]
+    assert bench.fund() == 400 * 99 - (400 * 100 - 500)
+    assert bench.lots(long) == 0
+
+
+OKX_TIERS = [
+    MarginTier(maintenance_ppm=10_000),
+    MarginTier(floor_quote=2e4, maintenance_ppm=15_000),
+    MarginTier(floor_quote=5e4, maintenance_ppm=30_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("size", "margin", "by"),
+    [(1_000, 6_800, "orders"), (1_000, 4_900, "fund"), (400, 2_160, "fund")],
+    ids=["third tier", "below what the lowest asks", "second tier"],
+)
+def test_okx_sells_large_positions_down_to_the_lowest_tier(size, margin, by) -> None:
+    """At 96 the third tier asks 3 % of 96,000, the lowest 1 %, the second 1.5 % of 38,400."""
+    params = {"maintenance_tiers": OKX_TIERS, "tick": 0.01, "initial_margin_ppm": 12_000}
+    bench, long, _, rich = levered(size, margin, rule_of("okx"), fund=1e4, **params)
+    bid(bench, rich, 5_000, 95.99)
+    bench.mark(96)
+    bench.liquidate()
+    assert bench.venue.drain_liquidations().by.tolist() == [by]
+    left = bench.instrument.to_base(bench.lots(long))
+    assert left == pytest.approx(2e4 / 96 if by == "orders" else 0, abs=0.001)
+
+
+def test_okx_orders_stay_near_the_market_and_wait_a_minute() -> None:
+    """5 bp through the best bid and no farther; the next one a minute later."""
+    params = {"maintenance_tiers": OKX_TIERS, "tick": 0.01, "initial_margin_ppm": 12_000}
+    rule = rule_of("okx", cooldown_seconds=1.5 * STEP_SECONDS)
+    bench, long, _, rich = levered(1_000, 6_000, rule, **params)
+    for size, price in ((100, 96), (100, 95.96), (5_000, 95.95)):
+        bid(bench, rich, size, price)
+    sizes = []
+    for _ in range(3):
+        bench.mark(96)
+        bench.liquidate()
+        sizes.append(bench.instrument.to_base(bench.lots(long)))
+    assert sizes[:2] == [800, 800]
+    assert sizes[2] == pytest.approx(2e4 / 96, abs=0.001)
 
 
 def test_orders_never_leave_a_debt() -> None:
@@ -138,26 +221,43 @@ def test_the_backstop_takes_position_and_margin_and_returns_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [{"backstop_most": 40_000.0}, {"backstop_capital": 100.0, "backstop_loss": 0.0}]
+    ("vault", "taken"),
+    [(Backstop(capital=1e6, most=40_000.0), 40_000 / 97), (Backstop(capital=100.0), 100 / 1.94)],
+    ids=["position limit", "capital for 2 %"],
 )
-def test_what_the_backstop_may_not_take_goes_on(limit) -> None:
+def test_what_the_backstop_may_not_take_goes_on(vault, taken) -> None:
     """Too large for the cap, or for its capital: winners are deleveraged."""
-    rule = rule_of("hyperliquid", **limit)
+    rule = rule_of("hyperliquid", vault=vault)
     tiers = [MarginTier(maintenance_ppm=20_000)]
     bench, long, *_ = levered(500, 1_500, rule, maintenance_tiers=tiers, initial_margin_ppm=25_000)
     bench.mark(97)
     bench.liquidate()
     assert bench.lots(long) == 0
     backstop = bench.venue.accounts[3]
-    assert bench.lots(backstop) == 0
-    assert bench.units(bench.claim(backstop)) == rule.value("backstop_capital")
+    got = bench.instrument.to_base(bench.lots(backstop))
+    assert taken - 0.002 < got <= taken
+    assert bench.venue.equity(np.array([backstop]))[0] == vault.capital
     assert bench.fund() == bench.claim(long) == 0
+    assert bench.venue.measure(bench.moment)["adl"] == pytest.approx(500 - got)
+
+
+def test_hyperliquid_deleverages_what_is_worth_less_than_nothing() -> None:
+    bench, long, *_ = levered(
+        500,
+        1_500,
+        rule_of("hyperliquid"),
+        maintenance_tiers=[MarginTier(maintenance_ppm=20_000)],
+        initial_margin_ppm=25_000,
+    )
+    bench.mark(96)
+    bench.liquidate()
+    assert bench.lots(long) == bench.lots(bench.venue.accounts[3]) == 0
     assert bench.venue.measure(bench.moment)["adl"] == 500
 
 
 def test_a_backstop_that_has_lost_its_limit_takes_no_more() -> None:
     """The takeover of a position that falls further costs it 5,000 of a limit of 2,000."""
-    rule = rule_of("hyperliquid", backstop_capital=1e5, backstop_loss=2_000.0)
+    rule = rule_of("hyperliquid", vault=Backstop(capital=1e5, loss=2_000.0))
     tiers = [MarginTier(maintenance_ppm=20_000)]
     bench, long, _, rich = levered(
         500, 1_500, rule, maintenance_tiers=tiers, initial_margin_ppm=25_000
@@ -325,13 +425,15 @@ def test_a_winner_passed_over_often_is_left_out_for_the_step() -> None:
     bench.market.check()
 
 
-def taken_at_their_worth(bench, before):
-    """Who has traded with nobody in between is taken over with the equity that he had."""
+def taken_at_their_worth(bench, before, held):
+    """Who has traded with nobody in between is taken over with the equity of what is taken."""
     log, fills = bench.venue.drain_liquidations(), bench.venue.drain_fills()
     traded = {*fills["maker"].tolist(), *fills["taker"].tolist()}
-    for account, by, equity in zip(log.account, log.by, log.equity, strict=True):
-        if by in ("fund", "backstop") and int(account) not in traded:
-            assert equity == pytest.approx(before[account], abs=3e-6)
+    taken = np.isin(log.by, ("fund", "backstop"))
+    for account in set(log.account[taken].tolist()) - traded:
+        rows = taken & (log.account == account)
+        part = log.lots[rows].sum() / held[account] if held[account] else 1.0
+        assert log.equity[rows].sum() == pytest.approx(before[account] * part, abs=6e-6)
 
 
 @settings(max_examples=150, deadline=None)
@@ -344,8 +446,10 @@ def taken_at_their_worth(bench, before):
             {},
             {"ranking": "pro_rata"},
             {"adl_price": "mark"},
-            {"stages": ("orders", "backstop", "fund", "adl", "social"), "backstop_capital": 30.0},
-            {"stages": ("backstop", "adl"), "backstop_capital": 15.0, "backstop_loss": 5.0},
+            {"stages": ("orders", "backstop", "fund", "adl", "social")},
+            {"stages": ("backstop", "adl"), "backstop_price": "two_thirds"},
+            {"adl_trigger_ppm": 300_000, "adl_stop_ppm": 100_000},
+            {"ranking": "largest", "takeover_gradual": True},
             {"step": "portion", "portion_ppm": 300_000, "stages": ("orders", "social", "adl")},
         )
     ),
@@ -353,8 +457,13 @@ def taken_at_their_worth(bench, before):
 def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -> None:
     """Each step the venue proves its own books and explains the fund; here equities are added."""
     rng = np.random.default_rng(seed)
-    small = {"portion_above": 5.0, "least": 1.0, "most": 20.0, "backstop_capital": 10.0}
-    rule = rule_of(preset, **{**small, "clawback_seconds": 300.0 * (preset == "okx_2018"), **own})
+    small = {"portion_above": 5.0, "least": 1.0, "most": 20.0}
+    vaults = (Backstop(capital=10.0, loss=4.0), Backstop(capital=5.0, most=8.0, per_minute=3.0))
+    rule = rule_of(
+        preset,
+        backstops=vaults,
+        **{**small, "clawback_seconds": 300.0 * (preset == "okx_2018"), **own},
+    )
     params = {"contract": kind, "lot": 0.01, "decimals": 6, "insurance_fund_quote": 1.0}
     if kind == "quanto":
         params |= {"settlement": Asset("XBT", 6)}
@@ -363,6 +472,7 @@ def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -
     bench = Bench(6, 100.0, liquidation=rule, **params)
     bench.do(deposit(0, np.array(bench.users), bench.atoms(20)))
     price, most = 100, (400 if kind != "inverse" else 1_000)
+    terms = bench.venue._terms
     for _ in range(20):
         price = int(np.clip(price + rng.integers(-14, 15), 20, 400))
         bench.mark(price)
@@ -372,11 +482,11 @@ def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -
             order = limit_order(0, user, side, lots, limit)
             bench.do(order if rng.random() < 0.7 else market_order(0, user, side, lots))
         rows = np.arange(len(bench.balances))
-        before = bench.venue.equity(rows)
+        before, held = bench.venue.equity(rows), bench.balances[:, terms.contract].copy()
         bench.venue.drain_fills()
         bench.liquidate()
-        taken_at_their_worth(bench, before)
-        balances, terms = bench.balances, bench.venue._terms
+        taken_at_their_worth(bench, before, held)
+        balances = bench.balances
         rows = np.setdiff1d(np.arange(1, len(balances)), [terms.vault])
         total = round(bench.venue.equity(rows).sum() * 10**6)
         short = int(balances[terms.vault, terms.quote]) - total
@@ -390,11 +500,26 @@ def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -
 def test_presets_are_set_by_name(preset) -> None:
     path = "perpetual.liquidation."
     overrides = {path + "preset": preset.value, path + "cooldown_seconds": 7.0}
+    overrides |= {path + "backstops": [{"capital": 5e5}], path + "volume_per_second": 1e4}
     params = resolve(find_scenario("flash_crash"), overrides)
     rule = params.perpetual.liquidation
     assert rule.value("cooldown_seconds") == 7.0
     for field, value in PRESETS[preset].items():
         assert field == "cooldown_seconds" or rule.value(field) == value
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "field"),
+    [
+        ("hyperliquid", {}, "backstops"),
+        ("ftx", {"volume_per_second": 1e4}, "backstops"),
+        ("ftx", {"backstops": [{"capital": 1e6}]}, "volume_per_second"),
+        ("bybit", {"adl_stop_ppm": 400_000}, "adl_stop_ppm"),
+    ],
+)
+def test_sizes_that_belong_to_the_market_must_be_set(preset, given, field) -> None:
+    with pytest.raises(ConfigError, match=field):
+        Perpetual.Params.read({"liquidation": {"preset": preset, **given}})
 
 
 def test_wrong_rules_are_named() -> None:

@@ -33,8 +33,8 @@ from experiments.tables import Columns
 from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
-from markets.derivatives.brackets import MarginTier
 from markets.derivatives.backstop import Backstop
+from markets.derivatives.brackets import MarginTier
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange

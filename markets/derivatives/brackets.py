@@ -2,7 +2,9 @@
 
     requirement = ceil(notional*rate_k) - floor(deduction_k),    notional in (floor_k, floor_{k+1}]
 
-with the deductions of `margin.bracket_tiers`, which make it continuous up to the atom; or, where
+with the deductions of `margin.bracket_tiers`, which make it continuous up to the atom (marginal:
+Binance, Bybit, Hyperliquid), or none, so that the whole position is margined at the rate of its
+bracket (step: BitMEX risk limits, OKX); or, where
 that is more, notional*f*sqrt(coins), the law of `margin.size_rates` (FTX, Backpack). Initial
 rates stand to the maintenance rates of their brackets as in the lowest one, at most 100 %: a
 position that may be opened is never unsafe at once. Rounding: against the account, by at most two
@@ -10,10 +12,11 @@ atoms.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from markets.derivatives.margin import Tiers, bracket_tiers
@@ -22,15 +25,22 @@ from markets.params import Params
 from markets.rounding import PPM, ppm_up
 
 
+class TierRule(StrEnum):
+    """What a bracket's rate is for: the part of the position in it, or the whole position."""
+
+    MARGINAL = "marginal"
+    STEP = "step"
+
+
 class MarginTier(Params):
-    """A bracket: what lies above the floor (quote units) is margined at this rate."""
+    """A bracket: what lies above the floor (quote units), or all, is margined at this rate."""
 
     floor_quote: float = Field(default=0.0, ge=0)
     maintenance_ppm: int = Field(default=5_000, gt=0, le=PPM)
 
 
 class Brackets(NamedTuple):
-    """Marginal brackets in whole numbers: notional floors, rates, deductions rounded down.
+    """Brackets in whole numbers: notional floors, rates, deductions rounded down.
 
     `root_ppm` is the rate of a notional of one atom that grows with its square root; 0: none.
     """
@@ -41,14 +51,24 @@ class Brackets(NamedTuple):
     root_ppm: float
 
 
-def margin_tiers(tiers: Sequence[MarginTier], initial_ppm: int) -> tuple[Tiers, Tiers]:
+def ruled_tiers(floors: ArrayLike, rates: ArrayLike, rule: TierRule) -> Tiers:
+    """Brackets of floors (quote units) and plain rates under a rule."""
+    tiers = bracket_tiers(floors, rates)
+    if rule is TierRule.STEP:
+        return tiers._replace(deductions=np.zeros_like(tiers.deductions))
+    return tiers
+
+
+def margin_tiers(
+    tiers: Sequence[MarginTier], initial_ppm: int, rule: TierRule = TierRule.MARGINAL
+) -> tuple[Tiers, Tiers]:
     """Maintenance and initial brackets; `initial_ppm` is the initial rate of the lowest one."""
     floors = [tier.floor_quote for tier in tiers]
     rates = [tier.maintenance_ppm for tier in tiers]
     initial = [min(PPM, -(-rate * initial_ppm // rates[0])) for rate in rates]
     return (
-        bracket_tiers(floors, np.array(rates) / PPM),
-        bracket_tiers(floors, np.array(initial) / PPM),
+        ruled_tiers(floors, np.array(rates) / PPM, rule),
+        ruled_tiers(floors, np.array(initial) / PPM, rule),
     )
 
 
@@ -63,12 +83,12 @@ def whole_brackets(tiers: Tiers, scale: int) -> Brackets:
 
 
 @kernel(inline="always")
-def bracket_floor(brackets: Brackets, notional_atoms: int) -> int:
-    """Floor of the bracket that holds a notional; 0 in the lowest."""
+def bracket_of(brackets: Brackets, notional_atoms: int) -> int:
+    """Number from 0 of the bracket that holds a notional; a floor belongs to the one below."""
     tier = len(brackets.floors_atoms) - 1
     while tier > 0 and notional_atoms <= brackets.floors_atoms[tier]:
         tier -= 1
-    return brackets.floors_atoms[tier]
+    return tier
 
 
 @kernel(inline="always")

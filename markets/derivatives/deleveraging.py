@@ -1,8 +1,9 @@
 """Auto-deleveraging: closing what nobody buys against opposite positions.
 
-In a queue, whole positions in ranking order; or pro rata, everybody a part of his position, once a
-step for all that is left. The price is the loser's bankruptcy price b, at which his claim m pays
-for n lots; or the mark, as far as the fund's own cash pays the difference e:
+In a queue, whole positions in ranking order; or pro rata, everybody, or the largest that suffice, a
+part of his position, once a step for all that is left. The price is the loser's bankruptcy price b,
+at which his claim m pays for n lots; or nearer to the mark by a difference e which the fund pays,
+as far as it has cash (or gains: FTX, OKX, Hyperliquid):
 
     paid for x of n lots = ceil(m x / n) + ceil(e x / n'),    e <= fund's cash, n' lots left in ADL
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, record_fill
 from markets.derivatives.liquidation_work import (
+    ADL_TO,
     CLAIM,
     CLOSED,
     EXTRA,
@@ -37,6 +39,7 @@ from markets.derivatives.positions import (
 )
 from markets.kernel import kernel
 from markets.outcomes import Reason
+from markets.rounding import ppm_down
 from markets.spot.book import MAX_PRICE_TICKS
 
 _ADL = int(Reason.ADL)
@@ -56,12 +59,13 @@ def queue_of(accounts: Integers) -> Queue:
 
 
 @kernel()
-def set_extra(desk: Desk, progress: Integers, cash_atoms: int) -> None:
-    """What the fund adds so that the rest goes at the mark, with this cash of its own."""
+def set_extra(desk: Desk, progress: Integers, cash_atoms: int, mark_ppm: int) -> None:
+    """What the fund adds for a price nearer to the mark by `mark_ppm`, with so much cash."""
     left = progress[SIZE] - progress[CLOSED]
     at_mark = cost_atoms(desk.terms, -progress[SIDE] * left, desk.terms.mark_ticks)
     at_bankruptcy = progress[CLAIM] - share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
-    progress[EXTRA] = min(at_mark - at_bankruptcy, max(cash_atoms, 0))
+    wanted = ppm_down(at_mark - at_bankruptcy, mark_ppm)
+    progress[EXTRA] = min(wanted, max(cash_atoms, 0))
     progress[EXTRA_FROM] = progress[CLOSED]
 
 
@@ -71,6 +75,17 @@ def _extra_of(progress: Integers, closed: int) -> int:
     return share_up(
         progress[EXTRA], closed - progress[EXTRA_FROM], progress[SIZE] - progress[EXTRA_FROM]
     )
+
+
+@kernel()
+def paid_atoms(progress: Integers, after: int) -> int:
+    """What counterparties get for the lots from those closed so far up to `after`."""
+    before = progress[CLOSED]
+    paid = share_up(progress[CLAIM], after, progress[SIZE])
+    paid -= share_up(progress[CLAIM], before, progress[SIZE])
+    if progress[EXTRA] != 0:
+        paid += _extra_of(progress, after) - _extra_of(progress, before)
+    return paid
 
 
 @kernel()
@@ -97,11 +112,8 @@ def _price_of(terms: Terms, lots: int, quote_atoms: int) -> int:
 def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> None:
     """Close lots of the fund with a counterparty at the price."""
     terms, side = desk.terms, progress[SIDE]
-    before, after = progress[CLOSED], progress[CLOSED] + lots
-    paid = share_up(progress[CLAIM], after, progress[SIZE])
-    paid -= share_up(progress[CLAIM], before, progress[SIZE])
-    if progress[EXTRA] != 0:
-        paid += _extra_of(progress, after) - _extra_of(progress, before)
+    after = progress[CLOSED] + lots
+    paid = paid_atoms(progress, after)
     take_lots(desk.positions, terms, terms.fund, -side * lots, paid)
     take_lots(desk.positions, terms, account, side * lots, -paid)
     quote_atoms = side * paid if terms.form == INVERSE else -side * paid
@@ -122,12 +134,12 @@ def close_in_queue(desk: Desk, progress: Integers, queue: Queue, head: int) -> N
     if len(queue) == 0:
         return
     before, place = NOBODY, progress[head]
-    while place != NOBODY and progress[CLOSED] < progress[SIZE]:
+    while place != NOBODY and progress[CLOSED] < progress[ADL_TO]:
         account, after = queue[place, _WHO], queue[place, _NEXT]
         opposite = _opposite(desk, progress, account)
         if opposite > 0:
             if _stays_solvent(desk, progress, account):
-                lots = min(progress[SIZE] - progress[CLOSED], opposite)
+                lots = min(progress[ADL_TO] - progress[CLOSED], opposite)
                 _close_against(desk, progress, account, lots)
                 opposite -= lots
             else:
@@ -142,18 +154,23 @@ def close_in_queue(desk: Desk, progress: Integers, queue: Queue, head: int) -> N
 
 
 @kernel()
-def close_pro_rata(desk: Desk, progress: Integers, queue: Queue) -> None:
-    """Close what is left with everybody whom it leaves solvent, in proportion, rounded up."""
-    total = 0
+def close_pro_rata(desk: Desk, progress: Integers, queue: Queue, least: int) -> None:
+    """Close what is left in proportion, rounded up, with those whom it leaves solvent.
+
+    These are the first `least` in the queue, and as many more as it takes to close everything.
+    """
+    total, sharing = 0, 0
     for place in range(len(queue)):
         opposite = _opposite(desk, progress, queue[place, _WHO])
+        queue[place, _PASSED] = 1
+        if sharing >= least and total >= progress[ADL_TO] - progress[CLOSED]:
+            continue
         if opposite > 0 and _stays_solvent(desk, progress, queue[place, _WHO]):
             total += opposite
+            sharing += 1
             queue[place, _PASSED] = 0
-        else:
-            queue[place, _PASSED] = 1
     for place in range(len(queue)):
-        left = progress[SIZE] - progress[CLOSED]
+        left = progress[ADL_TO] - progress[CLOSED]
         if left == 0 or total == 0:
             return
         if queue[place, _PASSED] == 0:

@@ -1,50 +1,50 @@
-"""Forced orders: an unsafe account, or the backstop, trades in the book under its own name.
+"""Forced orders: an unsafe account, or a backstop, trades in the book under its own name.
 
-    lots     all; down to the floor of the bracket below; or a portion, at least and at most so much
-    price    no worse than where the account is worth nothing,
-             nor (dYdX) than mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*MM/notional)
+    lots     all; down to the floor of the bracket below, or of the second one (OKX); or a portion,
+             at least and at most so much, compounded where a step holds several orders
+    price    no worse than where the account is worth nothing, or (dYdX) than the fillable price
+             mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*MM/notional), and not farther through the book
+             than the rule lets it go
 
 Lots are rounded up, so more is closed, never less. The fee on what traded goes to the fund, rounded
-up, and is at most what the fills were better than bankruptcy (dYdX). All orders of a step share a
-volume limit; an account waits out its cooldown. Orders are
-immediate-or-cancel. Sources: Hyperliquid, dYdX v4-chain, FTX, BitMEX liquidation pages.
+up, and is at most what the fills were better than bankruptcy; where they were worse, which only the
+fillable price allows, the fund pays the difference as far as it can (dYdX). All orders of a step
+share a volume limit; an account waits out its cooldown. Orders are immediate-or-cancel or, counting
+on no reduce-only order, fill-or-kill. Sources: Hyperliquid, dYdX v4-chain, FTX, BitMEX and OKX
+liquidation pages.
 """
 
 import numpy as np
 
-from markets.derivatives.brackets import bracket_floor
+from markets.derivatives.brackets import bracket_of
+from markets.derivatives.close_rule import LOWEST, TIER, WHOLE, CloseRule
 from markets.derivatives.desk import Desk, trade_front
-from markets.derivatives.liquidation_rule import TIER, WHOLE, CloseRule
 from markets.derivatives.liquidation_work import (
-    ACCOUNT,
-    ATOMS,
-    BY,
     BY_ORDERS,
     BY_UNWINDING,
-    EQUITY,
-    FEE,
-    FILLED,
-    HELD,
-    LOTS,
+    FLOOR,
     VOLUME,
-    WRITTEN,
     Liquidation,
 )
 from markets.derivatives.order_admission import band_limit, best_opposite_ticks, solvent_limit
 from markets.derivatives.positions import (
     backing_atoms,
+    cost_atoms,
     equity_atoms,
     needed_atoms,
     share_up,
     value_atoms,
 )
+from markets.derivatives.takeover import note, own_cash
+from markets.intents import REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Reason
-from markets.rounding import ppm_up
-from markets.spot.book import NO_PRICE
+from markets.rounding import PPM, ppm_down, ppm_up
+from markets.spot.book import NO_PRICE, next_ask_ticks, next_bid_ticks
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
 _SPREAD_TO_MM = 1.5
+_NOBODY = -1
 
 
 @kernel()
@@ -62,54 +62,127 @@ def _sell(desk: Desk, account: int, lots: int, limit_ticks: int) -> tuple[int, i
 
 
 @kernel()
+def _surplus(before: tuple[int, int], lots: int, cost: int) -> int:
+    """What lots sold at a cost leave beyond bankruptcy; before = (backing, all lots)."""
+    return -share_up(-before[0], lots, before[1]) - cost
+
+
+@kernel()
+def _covered(
+    desk: Desk,
+    account: int,
+    before: tuple[int, int],
+    sale: tuple[int, int, int, int],
+    cash: int,
+) -> bool:
+    """Whether cash covers what a sale lacks; sale = (lots closed, claim then, lots more, price)."""
+    closed, claim, more, price_ticks = sale
+    signed = -more if desk.positions.balances[account, desk.terms.contract] > 0 else more
+    cost = claim - desk.positions.balances[account, desk.terms.margin]
+    cost += cost_atoms(desk.terms, signed, price_ticks)
+    return _surplus(before, closed + more, cost) >= -cash
+
+
+@kernel()
+def _sell_with_fund(
+    desk: Desk, account: int, lots: int, limit_ticks: int, cash: int
+) -> tuple[int, int]:
+    """The same beyond bankruptcy, as far as the cash covers what is lacking."""
+    terms, balances = desk.terms, desk.positions.balances
+    side = -1 if balances[account, terms.contract] > 0 else 1
+    before = (
+        backing_atoms(desk.positions, terms, account),
+        abs(balances[account, terms.contract]),
+    )
+    claim, closed = balances[account, terms.margin], 0
+    while closed < lots:
+        price_ticks = best_opposite_ticks(desk.book, side)
+        if price_ticks == NO_PRICE or side * (limit_ticks - price_ticks) < 0:
+            break
+        low, high = 0, lots - closed
+        if _covered(desk, account, before, (closed, claim, high, price_ticks), cash):
+            low = high
+        while high - low > 1:
+            some = (low + high) // 2
+            if _covered(desk, account, before, (closed, claim, some, price_ticks), cash):
+                low = some
+            else:
+                high = some
+        if low == 0:
+            break
+        closed += trade_front(desk, account, side, low, _LIQUIDATION)
+    return closed, claim - balances[account, terms.margin]
+
+
+@kernel()
+def _has_lots(desk: Desk, side: int, lots: int, limit_ticks: int) -> bool:
+    """Whether the book holds so many lots for an order of `side`, reduce-only ones apart."""
+    book = desk.book
+    found, price_ticks = 0, best_opposite_ticks(book, side)
+    while price_ticks != NO_PRICE and side * (limit_ticks - price_ticks) >= 0:
+        slot = book.levels[0 if side < 0 else 1, price_ticks].first
+        while slot > 0 and found < lots:
+            if not book.orders[slot].flags & REDUCE_ONLY:
+                found += book.orders[slot].remaining_lots
+            slot = book.orders[slot].level_next
+        if found >= lots:
+            return True
+        if side > 0:
+            price_ticks = next_ask_ticks(book, price_ticks)
+        else:
+            price_ticks = next_bid_ticks(book, price_ticks)
+    return False
+
+
+@kernel()
 def _wanted_atoms(work: Liquidation, account: int, notional: int) -> int:
     """How much of the notional to close in this step."""
     rule: CloseRule = work.rule
+    if rule.step == TIER or rule.step == LOWEST:
+        tier, floors = bracket_of(work.maintenance, notional), work.maintenance.floors_atoms
+        if tier == 0 or (rule.step == LOWEST and tier == 1):
+            return 0
+        return notional - floors[1 if rule.step == LOWEST else tier]
     wanted = notional
-    if rule.step == TIER:
-        wanted = notional - bracket_floor(work.maintenance, notional)
-    elif rule.step != WHOLE:
+    if rule.step != WHOLE:
         again = rule.whole_after_cooldown and work.last_forced[account] > -np.inf
         if notional > rule.portion_above and not again:
-            wanted = ppm_up(notional, rule.portion_ppm)
-    wanted = min(max(wanted, rule.least), notional)
-    return min(wanted, rule.most) if rule.most > 0 else wanted
+            kept = PPM
+            for _ in range(rule.goes):
+                kept = kept * (PPM - rule.portion_ppm) // PPM
+            wanted = ppm_up(notional, PPM - kept)
+    wanted = min(max(wanted, rule.least * rule.goes), notional)
+    return min(wanted, rule.most * rule.goes) if rule.most > 0 else wanted
+
+
+@kernel()
+def _fillable_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> int:
+    """dYdX's worst price of a liquidation order."""
+    equity = float(equity_atoms(desk.positions, desk.terms, account))
+    needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
+    contracts = desk.positions.balances[account, desk.terms.contract]
+    value = value_atoms(desk.terms, contracts, desk.terms.mark_ticks)
+    rating = min(max(1.0 - equity / max(float(needed), 1.0), 0.0), 1.0)
+    spread = rating * _SPREAD_TO_MM * needed / max(abs(float(value)), 1.0)
+    fillable = desk.terms.mark_ticks * (1.0 + side * spread)
+    return int(np.floor(fillable + 1e-9)) if side > 0 else int(np.ceil(fillable - 1e-9))
 
 
 @kernel()
 def _worst_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> int:
     """Worst price at which `side` may trade for the account."""
-    worst_ticks = solvent_limit(desk, account, side, 0)
     if work.rule.fillable:
-        equity = float(equity_atoms(desk.positions, desk.terms, account))
-        needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
-        value = value_atoms(
-            desk.terms, desk.positions.balances[account, desk.terms.contract], desk.terms.mark_ticks
-        )
-        rating = min(max(1.0 - equity / max(float(needed), 1.0), 0.0), 1.0)
-        spread = rating * _SPREAD_TO_MM * needed / max(abs(float(value)), 1.0)
-        fillable = desk.terms.mark_ticks * (1.0 + side * spread)
+        worst_ticks = _fillable_ticks(desk, work, account, side)
+    else:
+        worst_ticks = solvent_limit(desk, account, side, 0)
+    best_ticks = best_opposite_ticks(desk.book, side)
+    if work.rule.through_ppm > 0 and best_ticks != NO_PRICE:
+        through_ticks = ppm_down(best_ticks, work.rule.through_ppm)
         if side > 0:
-            worst_ticks = min(worst_ticks, int(np.floor(fillable)))
+            worst_ticks = min(worst_ticks, best_ticks + through_ticks)
         else:
-            worst_ticks = max(worst_ticks, int(np.ceil(fillable)))
+            worst_ticks = max(worst_ticks, best_ticks - through_ticks)
     return worst_ticks
-
-
-@kernel()
-def note(desk: Desk, work: Liquidation, row: tuple[int, int, int, int, int, int, int]) -> None:
-    """Write a close-out: account, lots, equity before, stage, atoms, fee, lots held before."""
-    place = work.progress[WRITTEN]
-    work.progress[WRITTEN] = place + 1
-    account, lots, equity, stage, atoms, fee, held = row
-    work.rows[place, ACCOUNT] = account
-    work.rows[place, LOTS] = lots
-    work.rows[place, EQUITY] = equity
-    work.rows[place, BY] = stage
-    work.rows[place, ATOMS] = atoms
-    work.rows[place, FEE] = fee
-    work.rows[place, HELD] = held
-    work.rows[place, FILLED] = desk.fill_count[0]
 
 
 @kernel()
@@ -126,26 +199,35 @@ def close_by_orders(desk: Desk, work: Liquidation, account: int) -> None:
     if wanted <= 0:
         return
     equity = equity_atoms(desk.positions, terms, account)
-    backing = backing_atoms(desk.positions, terms, account)
-    lots = min(abs(contracts), int(np.ceil(abs(contracts) * (wanted / max(notional, 1)))))
+    before = (backing_atoms(desk.positions, terms, account), abs(contracts))
+    part = wanted / max(notional, 1)
+    lots = min(abs(contracts), int(np.ceil(abs(contracts) * part - 1e-9)))
     side = -1 if contracts > 0 else 1
     limit_ticks = _worst_ticks(desk, work, account, side)
-    closed, cost = _sell(desk, account, lots, limit_ticks)
+    if rule.fill_or_kill and not _has_lots(desk, side, lots, limit_ticks):
+        return
+    if rule.fillable:
+        cash = max(own_cash(desk, work) - work.progress[FLOOR], 0)
+        closed, cost = _sell_with_fund(desk, account, lots, limit_ticks, cash)
+    else:
+        closed, cost = _sell(desk, account, lots, limit_ticks)
     if closed == 0:
         return
-    surplus = -share_up(-backing, closed, abs(contracts)) - cost
+    surplus = _surplus(before, closed, cost)
     fee = min(ppm_up(abs(cost), rule.fee_ppm), max(surplus, 0))
+    if rule.fillable:
+        fee += min(surplus, 0)
     balances[account, terms.margin] -= fee
     balances[terms.fund, terms.margin] += fee
     work.last_forced[account] = work.seconds
     work.progress[VOLUME] += abs(cost)
-    note(desk, work, (account, -side * closed, equity, BY_ORDERS, -cost, fee, contracts))
+    note(desk, work, (account, -side * closed, equity, BY_ORDERS, -cost, fee, contracts, _NOBODY))
 
 
 @kernel()
-def unwind_backstop(desk: Desk, work: Liquidation) -> None:
-    """The backstop offers a part of its position to the book, within the band round the mark."""
-    terms, account = desk.terms, work.rule.backstop
+def unwind_backstop(desk: Desk, work: Liquidation, account: int) -> None:
+    """A backstop offers a part of its position to the book, within the band round the mark."""
+    terms = desk.terms
     contracts = desk.positions.balances[account, terms.contract]
     if contracts == 0:
         return
@@ -155,4 +237,5 @@ def unwind_backstop(desk: Desk, work: Liquidation) -> None:
     limit_ticks = band_limit(terms, side, work.rule.band_ppm)
     closed, cost = _sell(desk, account, lots, limit_ticks)
     if closed > 0:
-        note(desk, work, (account, -side * closed, equity, BY_UNWINDING, -cost, 0, contracts))
+        row = (account, -side * closed, equity, BY_UNWINDING, -cost, 0, contracts, _NOBODY)
+        note(desk, work, row)

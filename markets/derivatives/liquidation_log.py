@@ -5,7 +5,7 @@ fund offering what they still have. At the mark, with E what the account was wor
 who paid whom:
 
     orders      account -> book and fee          fund = fee
-    backstop    backstop = E                     below 0 it paid the account's debt
+    backstop    backstop = E - fund              below 0 it paid the account's debt
     fund        fund - socialised = E - book + adl
     holding     fund - socialised = -book + adl
 
@@ -125,7 +125,7 @@ def _log_of(made: CloseOuts, form: ContractForm) -> tuple[NDArray[np.generic], .
     change += np.where(takes, -book.gained_atoms - adl.gained_atoms, 0)
     after = before + np.cumsum(change)
     debt = np.maximum(-np.concatenate([[before], after]), 0)
-    backstop = np.where(by == BY_BACKSTOP, equity, 0)
+    backstop = np.where(by == BY_BACKSTOP, equity - rows[:, FEE], 0)
     backstop -= np.where(by == BY_UNWINDING, book.gained_atoms, 0)
     claims = np.where(
         takes | (by == BY_BACKSTOP),

@@ -5,7 +5,7 @@ an account was last forced. All moving of money is done by the kernels; what is 
 explains it at the mark:
 
     equity left at takeover, fees of orders     account -> fund or backstop     LIQUIDATION
-    debt at takeover                            fund or backstop -> account     INSURANCE
+    debt at takeover, or of an order's price    fund or backstop -> account     INSURANCE
     profit forgone in ADL                       winner -> fund                  ADL
 
 and is proved each time: with the gains of the fund's own trades against the mark these sum to the
@@ -19,29 +19,36 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.derivatives.backstop import turn_clocks
 from markets.derivatives.brackets import whole_brackets
+from markets.derivatives.close_rule import CloseRule, close_rule, in_step
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.deleveraging import Queue, queue_of
 from markets.derivatives.desk import Desk
-from markets.derivatives.liquidation_rule import CloseRule
+from markets.derivatives.drawdown import Drawdown, drawdown_of
 from markets.derivatives.liquidation_work import (
     ACCOUNT,
+    ADL_ON,
     BY,
     BY_BACKSTOP,
     BY_FUND,
     EQUITY,
     FEE,
+    FLOOR,
     HELD_CLAIM,
     PLACES,
     PREMATURE,
     RANKED_LONGS,
     RANKED_SHORTS,
     ROW,
+    STOP_ABOVE,
+    TAKER,
     WRITTEN,
     Liquidation,
     Stop,
 )
 from markets.derivatives.margin import Tiers
+from markets.derivatives.perpetual_params import PerpetualParams
 from markets.derivatives.positions import (
     Positions,
     Terms,
@@ -73,8 +80,8 @@ class Rule(NamedTuple):
 class Liquidator:
     """Liquidation of one venue's accounts."""
 
-    def __init__(self, rule: Rule, accounts: int) -> None:
-        self._rule = rule
+    def __init__(self, rule: Rule, drawdown: Drawdown, accounts: int) -> None:
+        self._rule, self._drawdown = rule, drawdown
         self.maintenance = whole_brackets(rule.tiers, rule.scale)
         self.held_claim = 0
         """Claim of the fund that came with lots which it could not close."""
@@ -88,8 +95,11 @@ class Liquidator:
         order = np.argsort(self._ratios[:found], kind="stable")
         return self._accounts[:found][order]
 
-    def forgive(self, unsafe: NDArray[np.int64]) -> None:
-        """Who is safe again is treated afresh when next he is not."""
+    def begin_step(self, unsafe: NDArray[np.int64], fund_atoms: int, moment: Moment) -> None:
+        """Value the fund; who is safe again is treated afresh when next he is not."""
+        turn_clocks(self._rule.close.backstops, moment.seconds, moment.step_seconds)
+        if self._rule.close.adl_trigger_ppm > 0:
+            self._drawdown.sample(moment.seconds, fund_atoms)
         if len(self._waiting):
             self._last_forced[np.setdiff1d(self._waiting, unsafe)] = -np.inf
         self._waiting = unsafe
@@ -98,15 +108,18 @@ class Liquidator:
         """Close the accounts and what the fund still holds; the desk must have room for fills."""
         progress = np.zeros(PLACES, np.int64)
         progress[HELD_CLAIM] = self.held_claim
-        close = self._rule.close
+        close, drawdown = self._rule.close, self._drawdown
+        progress[ADL_ON] = drawdown.on
+        progress[[FLOOR, STOP_ABOVE]] = drawdown.levels()
+        most_rows = (2 + len(close.backstops)) * (len(unsafe) + 1) + 1
         work = Liquidation(
             unsafe,
             self.maintenance,
-            close._replace(volume=round(close.volume * moment.step_seconds)),
+            in_step(close, moment.step_seconds),
             moment.seconds,
             self._last_forced,
             progress,
-            np.zeros((2 * len(unsafe) + 3, ROW), np.int64),
+            np.zeros((most_rows, ROW), np.int64),
         )
         before = self._fund(desk)
         longs = shorts = _NOBODY
@@ -115,7 +128,7 @@ class Liquidator:
                 longs, progress[RANKED_LONGS] = self._queue(desk, 1), 1
             else:
                 shorts, progress[RANKED_SHORTS] = self._queue(desk, -1), 1
-        self.held_claim = int(progress[HELD_CLAIM])
+        self.held_claim, drawdown.on = int(progress[HELD_CLAIM]), bool(progress[ADL_ON])
         rows = work.rows[: progress[WRITTEN]]
         if progress[PREMATURE]:
             raise BrokenInvariant("deleveraged while the fund could pay", "", "", 0)
@@ -132,6 +145,17 @@ class Liquidator:
         return queue_of(adl_queue(desk.positions, desk.terms, side, rule.ranking, brackets))
 
 
+def liquidator_of(
+    params: PerpetualParams, scale: int, backstops: NDArray[np.int64], accounts: int
+) -> Liquidator:
+    """The liquidator of a venue with so many accounts; `scale` is atoms in a settlement unit."""
+    rule = params.liquidation
+    ranking = rule.value("ranking") or params.adl_ranking
+    close = close_rule(rule, scale, backstops, ranking, params.market_band_ppm)
+    tiers, _ = params.tiers
+    return Liquidator(Rule(close, tiers, scale, ranking), drawdown_of(rule, scale), accounts)
+
+
 def most_fills(desk_orders: int, accounts: int, unsafe: int) -> int:
     """Upper bound of the fills of one run.
 
@@ -141,20 +165,20 @@ def most_fills(desk_orders: int, accounts: int, unsafe: int) -> int:
     return 2 * (desk_orders + 4 * unsafe + 4) + 2 * accounts + unsafe
 
 
-def liquidation_flows(rows: Rows, fills: Fills, terms: Terms, backstop: int) -> list[Flows]:
+def liquidation_flows(rows: Rows, fills: Fills, terms: Terms) -> list[Flows]:
     """Who gained and lost at the mark, as FLOW rows in margin claims."""
     fund, margin = terms.fund, terms.margin
     closed = fills[fills["reason"] == Reason.ADL]
-    made = [
-        flows(closed["maker"], fund, margin, forgone_atoms(closed, terms), Reason.ADL),
-        flows(rows[:, ACCOUNT], fund, margin, rows[:, FEE], Reason.LIQUIDATION),
-    ]
-    for stage, taker in ((BY_FUND, fund), (BY_BACKSTOP, backstop)):
-        taken = rows[rows[:, BY] == stage]
-        accounts, equity = taken[:, ACCOUNT], taken[:, EQUITY]
+    taken = rows[(rows[:, BY] == BY_FUND) | (rows[:, BY] == BY_BACKSTOP)]
+    passed_on = taken[:, EQUITY] - taken[:, FEE]
+    made = [flows(closed["maker"], fund, margin, forgone_atoms(closed, terms), Reason.ADL)]
+    for accounts, takers, atoms in (
+        (rows[:, ACCOUNT], np.full(len(rows), fund), rows[:, FEE]),
+        (taken[:, ACCOUNT], taken[:, TAKER], passed_on),
+    ):
         made += [
-            flows(accounts, taker, margin, np.maximum(equity, 0), Reason.LIQUIDATION),
-            flows(taker, accounts, margin, np.maximum(-equity, 0), Reason.INSURANCE),
+            flows(accounts, takers, margin, np.maximum(atoms, 0), Reason.LIQUIDATION),
+            flows(takers, accounts, margin, np.maximum(-atoms, 0), Reason.INSURANCE),
         ]
     return made
 

@@ -11,8 +11,8 @@ it counts coins and requirements count notional.
 import math
 from typing import Any
 
-from markets.derivatives.brackets import Brackets, whole_brackets
-from markets.derivatives.margin import Tiers, bracket_tiers, open_interest_rate
+from markets.derivatives.brackets import Brackets, TierRule, ruled_tiers, whole_brackets
+from markets.derivatives.margin import Tiers, open_interest_rate
 from markets.rounding import PPM
 
 _MAINTENANCE_PART = 0.6
@@ -21,9 +21,13 @@ _MAINTENANCE_PART = 0.6
 def open_interest_brackets(
     initial: Tiers, scale: int, open_notional: float, caps: tuple[float, float]
 ) -> Brackets:
-    """Initial brackets at an open notional in quote units; `scale` is atoms in a unit."""
+    """Initial brackets at an open notional in quote units; `scale` is atoms in a unit.
+
+    Brackets without deductions stay steps.
+    """
     rates: Any = open_interest_rate(initial.rates, open_notional, *caps)
-    return whole_brackets(bracket_tiers(initial.floors, rates), scale)
+    rule = TierRule.MARGINAL if initial.deductions.any() else TierRule.STEP
+    return whole_brackets(ruled_tiers(initial.floors, rates, rule), scale)
 
 
 def rooted(

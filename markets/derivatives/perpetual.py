@@ -23,17 +23,16 @@ from numpy.typing import NDArray
 
 from markets.assets import Asset, Instrument
 from markets.derivatives.book_quotes import book_quotes
-from markets.derivatives.brackets import margin_tiers, whole_brackets
+from markets.derivatives.brackets import whole_brackets
 from markets.derivatives.clearing_house import ClearingHouse, house_of
 from markets.derivatives.contract_form import ContractForm
 from markets.derivatives.custody import Custody
-from markets.derivatives.deleveraging import NOBODY
 from markets.derivatives.desk import Desk, clear_book
 from markets.derivatives.expiry import SettlementWindow
 from markets.derivatives.liquidation_log import CloseOuts, LiquidationLog, liquidation_log
-from markets.derivatives.liquidation_rule import Stage, close_rule
+from markets.derivatives.liquidation_presets import Stage
 from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_FUND, BY_ORDERS, LOTS
-from markets.derivatives.liquidator import Liquidator, Rule, liquidation_flows, most_fills
+from markets.derivatives.liquidator import liquidation_flows, liquidator_of, most_fills
 from markets.derivatives.margin_scaling import open_interest_brackets, rooted
 from markets.derivatives.marking import Marking, crosses
 from markets.derivatives.order_admission import Rules
@@ -90,7 +89,7 @@ class Perpetual(Venue):
         self.batches, self._short = 0, False
         self.expired = False
         self.shortfalls = 0
-        """Steps that left the fund with a position or a debt, nobody being left to take it."""
+        """Steps that left the fund with a position or a debt."""
         self._window: SettlementWindow | None = None
         if self.params.expiry_seconds is not None:
             self._window = SettlementWindow(
@@ -148,12 +147,11 @@ class Perpetual(Venue):
             grouped=self.house is not None,
         )
         custody.endow(custody.fund, self.params.insurance_fund_quote)
-        self._backstop = NOBODY
-        if rule.has(Stage.BACKSTOP):
-            row = market.open_accounts(self.name, self.domain, 1)
-            self.accounts = np.append(self.accounts, row)
-            self._backstop = int(row[0])
-            custody.endow(self._backstop, rule.value("backstop_capital"))
+        backstops = rule.value("backstops") if rule.has(Stage.BACKSTOP) else ()
+        self._backstops = market.open_accounts(self.name, self.domain, len(backstops))
+        self.accounts = np.append(self.accounts, self._backstops)
+        for row, backstop in zip(self._backstops.tolist(), backstops, strict=True):
+            custody.endow(row, backstop.capital)
 
     def fund_margin(self, accounts: NDArray[np.int64], atoms: NDArray[np.int64]) -> None:
         """Turn collateral of the accounts into margin before the first step.
@@ -177,12 +175,9 @@ class Perpetual(Venue):
 
     def _set_rules(self, rows: int) -> None:
         params, scale = self.params, self.form.settlement.scale
-        tiers, initial = margin_tiers(params.maintenance_tiers, params.initial_margin_ppm)
+        _, initial = params.tiers
         self._rules = Rules(whole_brackets(initial, scale), params.market_band_ppm)
-        rule = params.liquidation
-        ranking = rule.value("ranking") or params.adl_ranking
-        close = close_rule(rule, scale, self._backstop, ranking, params.market_band_ppm)
-        self._liquidator = Liquidator(Rule(close, tiers, scale, ranking), rows)
+        self._liquidator = liquidator_of(params, scale, self._backstops, rows)
         self._initial_tiers = initial
 
     def _scale_margin(self) -> None:
@@ -362,10 +357,10 @@ class Perpetual(Venue):
         self._hear_house()
         balances, terms = self._positions.balances, self._terms
         unsafe = self._liquidator.unsafe(self._positions, terms)
-        self._liquidator.forgive(unsafe)
+        fund = int(equity_column(self._positions, terms, np.array([terms.fund]))[0])
+        self._liquidator.begin_step(unsafe, fund, moment)
         venue_holds = balances[terms.fund, terms.contract]
-        if self._backstop != NOBODY:
-            venue_holds |= balances[self._backstop, terms.contract]
+        venue_holds |= balances[self._backstops, terms.contract].any()
         if len(unsafe) or venue_holds:
             self.batches += 1
             self._close(unsafe, moment)
@@ -385,7 +380,7 @@ class Perpetual(Venue):
         fund = self._terms.fund
         before = int(equity_column(self._positions, self._terms, np.array([fund]))[0])
         rows, fills = self._liquidator.run(desk, unsafe, moment), self._keep(desk)
-        self._flows += liquidation_flows(rows, fills, self._terms, self._backstop)
+        self._flows += liquidation_flows(rows, fills, self._terms)
         self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
         forced = rows[np.isin(rows[:, BY], (BY_ORDERS, BY_BACKSTOP, BY_FUND))]
         self._tally.liquidated |= set(forced[:, ACCOUNT].tolist())

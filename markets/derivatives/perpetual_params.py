@@ -1,17 +1,18 @@
 """What can be set at a perpetual or dated future: contract, fees, margins, expiry.
 
 Rates in ppm of the notional; amounts in units of the settlement asset, which is the quote of a
-linear contract and the base of an inverse one. `maintenance_tiers` are marginal brackets, and the
-initial rate of higher ones stands to theirs as in the lowest. Two laws may raise the rates above
-the brackets (see `margin`): with the square root of the position (FTX, Backpack), and the initial
-rate alone with the open interest between two caps (dYdX v4).
+linear contract and the base of an inverse one. `maintenance_tiers` are marginal brackets or steps
+on the whole position (`tier_rule`), and the initial rate of higher ones stands to theirs as in the
+lowest. Two laws may raise the rates above the brackets (see `margin`): with the square root of the
+position (FTX, Backpack), and the initial rate alone with the open interest between two caps (dYdX).
 """
 
 from pydantic import Field, model_validator
 
-from markets.derivatives.brackets import MarginTier
+from markets.derivatives.brackets import MarginTier, TierRule, margin_tiers
 from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.liquidation_rule import LiquidationRule
+from markets.derivatives.margin import Tiers
 from markets.derivatives.marking import MarkingParams
 from markets.derivatives.ranking import Ranking
 from markets.rounding import PPM
@@ -34,6 +35,8 @@ class PerpetualParams(MarkingParams):
     taker_fee_ppm: int = Field(default=500, ge=0, le=100_000)
     initial_margin_ppm: int = Field(default=10_000, gt=0, le=PPM)
     maintenance_tiers: tuple[MarginTier, ...] = (MarginTier(),)
+    tier_rule: TierRule | None = None
+    """None: as the liquidation preset has it (steps for bitmex and okx)."""
     size_factor: float = Field(default=0.0, ge=0)
     """f of the initial rate f*sqrt(coins); the maintenance rate is 0.6 of it."""
     open_interest_caps_quote: tuple[float, float] = (0.0, 0.0)
@@ -45,6 +48,12 @@ class PerpetualParams(MarkingParams):
     """Brought in from outside at the start."""
     adl_ranking: Ranking = Ranking.LEVERAGE
     liquidation: LiquidationRule = LiquidationRule()
+
+    @property
+    def tiers(self) -> tuple[Tiers, Tiers]:
+        """Maintenance and initial brackets under the tier rule in force."""
+        rule = self.tier_rule or TierRule(self.liquidation.value("tier_rule"))
+        return margin_tiers(self.maintenance_tiers, self.initial_margin_ppm, rule)
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "PerpetualParams":

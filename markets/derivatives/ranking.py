@@ -35,6 +35,8 @@ class Ranking(StrEnum):
     """No score: account by account (dYdX starts at a pseudo-random one)."""
     PRO_RATA = "pro_rata"
     """No order: everybody in proportion to the position."""
+    LARGEST = "largest"
+    """The ten largest positions, or more where these are not enough, in proportion (FTX)."""
 
 
 def adl_queue(
@@ -47,6 +49,8 @@ def adl_queue(
     accounts = accounts[(equity > 0) & (accounts != terms.fund)]
     if rule in (Ranking.ACCOUNT, Ranking.PRO_RATA):
         return accounts
+    if rule is Ranking.LARGEST:
+        return accounts[queue_order(np.abs(contracts[accounts]))]
     scores = _scores(positions, terms, accounts, rule, brackets)
     return accounts[queue_order(scores)]
 

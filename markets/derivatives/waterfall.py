@@ -10,31 +10,35 @@ closed
 is what the fund would own if the rest went at b. Lots go into the book best first while cash stays
 at 0 or above: better than b pays the fund, worse draws on it. What the book cannot take at that is
 closed against opposite positions (`deleveraging`), or (social) sold at any price within the band
-with the fund in debt. Where nobody is left, the fund keeps the lots with their part of m and tries
-again in each later step. Of an account with other contracts m is its part of the equity, in
-proportion to maintenance, less the position's value (dYdX): the margin ratio stays. Order: lowest
-margin ratio first, then account; each side is ranked once a step. Sources: see `liquidation_rule`.
+with the fund in debt. Where nobody is left, or the fund has not fallen as far as ADL takes
+(`drawdown`; the 0 above is then the level that starts it), the fund keeps the lots with their part
+of m and tries again in each later step. Order: lowest margin ratio first, then account; each side
+is ranked once a step. What lots take along: `takeover`. Sources: `liquidation_presets`.
 """
 
 import numpy as np
 
-from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.backstop import ACCOUNT as BACKSTOP
+from markets.derivatives.brackets import Brackets, bracket_of
+from markets.derivatives.close_rule import ADL, FUND, LOWEST
 from markets.derivatives.deleveraging import (
     Queue,
     close_in_queue,
     close_pro_rata,
+    paid_atoms,
     set_extra,
 )
 from markets.derivatives.desk import Desk, drop_orders, trade_front
-from markets.derivatives.forced_orders import close_by_orders, note, unwind_backstop
-from markets.derivatives.liquidation_rule import ADL, FUND
+from markets.derivatives.forced_orders import close_by_orders, unwind_backstop
 from markets.derivatives.liquidation_work import (
-    BY_BACKSTOP,
+    ADL_ON,
+    ADL_TO,
     BY_FUND,
     BY_HOLDING,
     CLAIM,
     CLOSED,
     EXTRA,
+    FLOOR,
     HEAD_LONGS,
     HEAD_SHORTS,
     HELD_CLAIM,
@@ -46,6 +50,7 @@ from markets.derivatives.liquidation_work import (
     SIZE,
     STAGE,
     STARTED,
+    STOP_ABOVE,
     SWEPT,
     Liquidation,
     Stop,
@@ -56,16 +61,21 @@ from markets.derivatives.positions import (
     backing_atoms,
     cost_atoms,
     equity_atoms,
-    equity_share,
     needed_atoms,
-    own_needed_atoms,
     share_up,
     take_lots,
     value_atoms,
 )
+from markets.derivatives.takeover import (
+    carried_claim,
+    hand_to_backstops,
+    is_backstop,
+    lots_due,
+    note,
+)
 from markets.kernel import kernel
 from markets.outcomes import Reason
-from markets.rounding import PPM
+from markets.rounding import PPM, ppm_up
 from markets.spot.book import NO_SLOT, front
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
@@ -85,18 +95,18 @@ def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> 
 
 @kernel()
 def payable_lots(desk: Desk, progress: Integers, price_ticks: int) -> int:
-    """How many of the lots left the fund can close at a price without going below zero."""
-    left = progress[SIZE] - progress[CLOSED]
+    """How many of the lots left the fund can close at a price and have its floor left."""
+    left, floor = progress[SIZE] - progress[CLOSED], progress[FLOOR]
     before = _cash_after(desk, progress, price_ticks, 0)
     after = _cash_after(desk, progress, price_ticks, left)
-    if after >= min(before, 0):
+    if after >= min(before, floor):
         return left
-    if before < 0:
+    if before < floor:
         return 0
-    lots = min(left, int(left * (before / (before - after))))
-    while lots < left and _cash_after(desk, progress, price_ticks, lots + 1) >= 0:
+    lots = min(left, int(left * ((before - floor) / (before - after))))
+    while lots < left and _cash_after(desk, progress, price_ticks, lots + 1) >= floor:
         lots += 1
-    while lots > 0 and _cash_after(desk, progress, price_ticks, lots) < 0:
+    while lots > 0 and _cash_after(desk, progress, price_ticks, lots) < floor:
         lots -= 1
     return lots
 
@@ -162,31 +172,18 @@ def _go_on_with_held(desk: Desk, work: Liquidation) -> None:
     held = desk.positions.balances[terms.fund, terms.contract]
     if held != 0:
         equity = claim + value_atoms(terms, held, terms.mark_ticks)
-        note(desk, work, (terms.fund, held, equity, BY_HOLDING, -claim, 0, held))
+        note(desk, work, (terms.fund, held, equity, BY_HOLDING, -claim, 0, held, terms.fund))
     _take_up_held(desk, work.progress)
 
 
 @kernel()
-def _carried_claim(desk: Desk, maintenance: Brackets, account: int) -> int:
-    """The claim that goes with the position: all, or the position's part of the equity."""
-    positions, terms = desk.positions, desk.terms
-    if not terms.grouped:
-        return positions.balances[account, terms.margin]
-    contracts = positions.balances[account, terms.contract]
-    own = own_needed_atoms(positions, terms, maintenance, account)
-    equity = equity_atoms(positions, terms, account)
-    share = equity_share(equity, own, own + positions.other_maintenance[account])
-    return share - value_atoms(terms, contracts, terms.mark_ticks)
-
-
-@kernel()
-def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
-    """The fund takes position and claim; a position against one it still holds is netted first."""
+def _take_over(desk: Desk, work: Liquidation, account: int, lots: int) -> None:
+    """The fund takes lots and their claim; lots against those it still holds are netted first."""
     positions, terms, fund = desk.positions, desk.terms, desk.terms.fund
-    contracts = positions.balances[account, terms.contract]
-    claim = _carried_claim(desk, work.maintenance, account)
+    contracts = lots if positions.balances[account, terms.contract] > 0 else -lots
+    claim = carried_claim(desk, work.maintenance, account, lots)
     equity = claim + value_atoms(terms, contracts, terms.mark_ticks)
-    note(desk, work, (account, contracts, equity, BY_FUND, -claim, 0, contracts))
+    note(desk, work, (account, contracts, equity, BY_FUND, -claim, 0, contracts, fund))
     if contracts == 0:
         positions.balances[account, terms.margin] = 0
         positions.balances[fund, terms.margin] += claim
@@ -202,34 +199,6 @@ def _take_over(desk: Desk, work: Liquidation, account: int) -> None:
 
 
 @kernel()
-def _backstop_takes(desk: Desk, work: Liquidation, account: int) -> bool:
-    """Hand position and claim to the backstop if that leaves it sound and within its limits."""
-    positions, terms, rule = desk.positions, desk.terms, work.rule
-    backstop = rule.backstop
-    contracts = positions.balances[account, terms.contract]
-    if backstop < 0 or account == backstop or contracts == 0:
-        return False
-    claim = _carried_claim(desk, work.maintenance, account)
-    value = value_atoms(terms, contracts, terms.mark_ticks)
-    held = positions.balances[backstop, terms.contract]
-    own = equity_atoms(positions, terms, backstop)
-    notional = abs(value_atoms(terms, held + contracts, terms.mark_ticks))
-    if rule.backstop_most > 0 and notional > rule.backstop_most and held * contracts >= 0:
-        return False
-    if own < rule.backstop_floor:
-        return False
-    needed = requirement_atoms(work.maintenance, notional)
-    if terms.grouped:
-        needed += positions.other_maintenance[backstop]
-    if own + claim + value < needed:
-        return False
-    take_lots(positions, terms, account, -contracts, claim)
-    take_lots(positions, terms, backstop, contracts, -claim)
-    note(desk, work, (account, contracts, claim + value, BY_BACKSTOP, -claim, 0, contracts))
-    return True
-
-
-@kernel()
 def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
     """Whether there is something to close; in a group, debts without position are the house's."""
     if desk.terms.grouped and desk.positions.balances[account, desk.terms.contract] == 0:
@@ -240,25 +209,42 @@ def _is_unsafe(desk: Desk, maintenance: Brackets, account: int) -> bool:
 
 @kernel()
 def _is_due(desk: Desk, work: Liquidation, account: int) -> bool:
-    """Whether orders are no longer enough; a debt without position always is."""
-    needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
-    equity = equity_atoms(desk.positions, desk.terms, account)
-    held = desk.positions.balances[account, desk.terms.contract]
+    """Whether orders are no longer enough; a debt without position always is.
+
+    OKX: below the third bracket, or what the lowest would ask of the whole.
+    """
+    terms = desk.terms
+    needed = needed_atoms(desk.positions, terms, work.maintenance, account)
+    equity = equity_atoms(desk.positions, terms, account)
+    held = desk.positions.balances[account, terms.contract]
+    if held != 0 and work.rule.step == LOWEST:
+        notional = abs(value_atoms(terms, held, terms.mark_ticks))
+        lowest = ppm_up(notional, work.maintenance.rates_ppm[0])
+        if terms.grouped:
+            lowest += desk.positions.other_maintenance[account]
+        return bracket_of(work.maintenance, notional) < 2 or equity < lowest
     return held == 0 or float(equity) * PPM < float(needed) * work.rule.takeover_ppm
 
 
 @kernel()
 def _turn(desk: Desk, work: Liquidation, account: int) -> None:
     """One unsafe account's turn, up to where its lots are in the fund's hands."""
-    rule = work.rule
-    due = account == rule.backstop or _is_due(desk, work, account)
-    if rule.orders and account != rule.backstop and (rule.orders_when_due or not due):
+    rule, terms = work.rule, desk.terms
+    if is_backstop(work, account):
+        _take_over(desk, work, account, abs(desk.positions.balances[account, terms.contract]))
+        return
+    due = _is_due(desk, work, account)
+    if rule.orders and (rule.orders_when_due or not due):
         close_by_orders(desk, work, account)
         if not _is_unsafe(desk, work.maintenance, account):
             return
         due = due and _is_due(desk, work, account)
-    if (due or not rule.orders) and not _backstop_takes(desk, work, account):
-        _take_over(desk, work, account)
+    if due or not rule.orders:
+        needed = needed_atoms(desk.positions, terms, work.maintenance, account)
+        lots = lots_due(desk, work, account, needed)
+        taken = hand_to_backstops(desk, work, account, lots)
+        if taken < lots or lots == 0:
+            _take_over(desk, work, account, lots - taken)
 
 
 @kernel()
@@ -267,9 +253,58 @@ def _begin_step(desk: Desk, work: Liquidation) -> None:
     for account in work.unsafe:
         drop_orders(desk, account)
     work.progress[STARTED] = 1
-    if work.rule.backstop >= 0:
-        unwind_backstop(desk, work)
+    for place in range(len(work.rule.backstops)):
+        unwind_backstop(desk, work, work.rule.backstops[place, BACKSTOP])
     _go_on_with_held(desk, work)
+
+
+@kernel()
+def _adl_is_on(desk: Desk, work: Liquidation) -> bool:
+    """Whether ADL, once started by the fund's fall, still goes on; stops it where it does not."""
+    progress = work.progress
+    if progress[ADL_ON] == 1:
+        equity = equity_atoms(desk.positions, desk.terms, desk.terms.fund)
+        progress[ADL_ON] = 0 if equity > progress[STOP_ABOVE] else 1
+    return progress[ADL_ON] == 1
+
+
+@kernel()
+def _may_deleverage(desk: Desk, work: Liquidation) -> bool:
+    """Whether the rule lets ADL run; starts it where the fund has fallen far enough."""
+    if work.rule.adl_trigger_ppm == 0:
+        return True
+    equity = equity_atoms(desk.positions, desk.terms, desk.terms.fund)
+    if equity <= 0 or equity < work.progress[FLOOR]:
+        work.progress[ADL_ON] = 1
+    return _adl_is_on(desk, work)
+
+
+@kernel()
+def _equity_at(desk: Desk, progress: Integers, closed: int) -> int:
+    """The fund's equity once lots in hand are closed up to a number."""
+    terms = desk.terms
+    held = desk.positions.balances[terms.fund, terms.contract]
+    left = held - progress[SIDE] * (closed - progress[CLOSED])
+    backing = backing_atoms(desk.positions, terms, terms.fund) - paid_atoms(progress, closed)
+    return backing + value_atoms(terms, left, terms.mark_ticks)
+
+
+@kernel()
+def _last_lot(desk: Desk, work: Liquidation) -> int:
+    """Lots in hand closed at which ADL may stop: all, or where the fund has recovered."""
+    progress = work.progress
+    low, high = progress[CLOSED], progress[SIZE]
+    if work.rule.adl_trigger_ppm == 0:
+        return high
+    if _equity_at(desk, progress, high) <= progress[STOP_ABOVE]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _equity_at(desk, progress, middle) > progress[STOP_ABOVE]:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 @kernel()
@@ -280,14 +315,17 @@ def _deleverage(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> i
     if progress[RANKED_SHORTS if progress[SIDE] > 0 else RANKED_LONGS] == 0:
         return _RANK_SHORTS if progress[SIDE] > 0 else _RANK_LONGS
     slot = front(desk.book, progress[SIDE])
-    if work.rule.in_hand[0] == FUND and slot != NO_SLOT:
+    always = work.rule.adl_trigger_ppm == 0
+    if always and work.rule.in_hand[0] == FUND and slot != NO_SLOT:
         payable = payable_lots(desk, progress, desk.book.orders[slot].price_ticks)
         if payable > 0:
             progress[PREMATURE] += 1
-    if work.rule.adl_at_mark:
-        set_extra(desk, progress, _cash_after(desk, progress, desk.terms.mark_ticks, 0))
-    if work.rule.pro_rata:
-        close_pro_rata(desk, progress, queue)
+    if work.rule.adl_mark_ppm > 0:
+        cash = _cash_after(desk, progress, desk.terms.mark_ticks, 0)
+        set_extra(desk, progress, cash, work.rule.adl_mark_ppm)
+    progress[ADL_TO] = _last_lot(desk, work)
+    if work.rule.pooled > 0:
+        close_pro_rata(desk, progress, queue, work.rule.pooled)
     else:
         close_in_queue(desk, progress, queue, HEAD_SHORTS if progress[SIDE] > 0 else HEAD_LONGS)
     return _DONE
@@ -300,10 +338,11 @@ def _pass_stages(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> 
     while progress[STAGE] < len(rule.in_hand) and progress[CLOSED] < progress[SIZE]:
         stage = rule.in_hand[progress[STAGE]]
         if stage == FUND:
-            _close_in_book(desk, progress)
+            if not _adl_is_on(desk, work):
+                _close_in_book(desk, progress)
         elif stage != ADL:
             _close_at_any_price(desk, progress, rule.band_ppm)
-        elif not rule.pro_rata or progress[SWEPT] == 1:
+        elif (rule.pooled == 0 or progress[SWEPT] == 1) and _may_deleverage(desk, work):
             stop = _deleverage(desk, work, longs, shorts)
             if stop != _DONE:
                 return stop
@@ -328,7 +367,7 @@ def run_waterfall(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) ->
             progress[NEXT] += 1
             if _is_unsafe(desk, work.maintenance, account):
                 _turn(desk, work, account)
-        elif work.rule.pro_rata and progress[SWEPT] == 0:
+        elif work.rule.pooled > 0 and progress[SWEPT] == 0:
             progress[SWEPT] = 1
             _go_on_with_held(desk, work)
         else:
