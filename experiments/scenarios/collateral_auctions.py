@@ -57,16 +57,23 @@ class Params(params.Params):
         queue_limit=1_000,
         gas=GasSchedule(transfer=469_000, other=180_000),
     )
-    transit: Transit.Params = Transit.Params()
+    transit: Transit.Params = Transit.Params(delay_seconds=0)
     vaults: VaultTerms = VaultTerms()
-    owners: VaultOwners.Params = VaultOwners.Params(venue="vaults")
+    owners: VaultOwners.Params = VaultOwners.Params(venue="vaults", count=800)
     keepers: Keepers.Params = Keepers.Params(venue="vaults")
     zero_bidder: Keepers.Params = Keepers.Params(venue="vaults", count=1, stable=0, bids_zero=True)
     watcher: Keepers.Params = Keepers.Params(
         venue="vaults", count=1, stable=0, gas_aware=True, liquidates=True
     )
     users: ChainUsers.Params = ChainUsers.Params(
-        count=1_000, transit="transit", exchange="exchange", asset="ETH", calm_per_hour=4_000
+        count=1_000,
+        transit="transit",
+        exchange="exchange",
+        asset="ETH",
+        calm_per_hour=4_000,
+        urgency=0.6,
+        most=5,
+        worth_median=45,
     )
 
 
