@@ -233,7 +233,7 @@ def test_collateral_out_of_step_is_a_broken_invariant():
         stage.venue.check()
 
 
-OPERATIONS = ("lock", "free", "borrow", "repay", "liquidate", "bid", "wait")
+OPERATIONS = ("liquidate", "bid", "wait", "bid", "lock", "free", "borrow", "repay")
 MOVES = st.lists(
     st.tuples(
         st.sampled_from(OPERATIONS),
@@ -241,10 +241,10 @@ MOVES = st.lists(
         st.integers(0, 3),
         st.floats(0, 1.2),
         st.floats(0, 1),
-        st.integers(40, 250),
+        st.integers(90, 170),
     ),
-    min_size=5,
-    max_size=60,
+    min_size=30,
+    max_size=80,
 )
 
 
@@ -274,7 +274,7 @@ def intent_of(stage, plain, move):
     bid, lot = 0, 1
     if auction is not None:
         bid = auction.goal if part > 0.6 else int(auction.goal * part)
-        lot = auction.lot if auction.bid < auction.goal else int(auction.lot * second) or 1
+        lot = auction.lot if auction.bid < auction.goal else max(1, int(auction.lot * second))
     row = bid_collateral(0, account, number, bid, lot)
     return row, lambda: plain.bid(who, number, bid, lot, now)
 
@@ -291,6 +291,13 @@ def test_any_sequence_agrees_with_the_plain_reference(moves):
         plain.coins[who], plain.stable[who] = 1000 * ONE, 100_000 * DOLLAR
     stage.next(200.0)
     plain.new_step(0.0)
+    plain.price = Fraction(200 * DOLLAR, ONE)
+    for who, account in enumerate(stage.accounts.tolist()):
+        stage.send(
+            deposit(0, account, 20 * ONE), borrow(0, account, 0, (2_650 - 99 * who) * DOLLAR)
+        )
+        assert plain.lock(who, 20 * ONE)
+        assert plain.borrow(who, (2_650 - 99 * who) * DOLLAR)
     for move in moves:
         plain.price = Fraction(DAI.to_atoms(stage.venue.oracle.price), ONE)
         if move[0] == "wait":
