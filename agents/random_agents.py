@@ -7,11 +7,15 @@ an object that decides alone, once as a cohort that decides for all its members 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from agents.trader import NOTHING, Cohort, Trader
-from markets.intents import BUY, SELL, Intent, cancel, limit_order
+from markets.intents import BUY, CANCEL, INTENT, PLACE, SELL, Intent, Rows, cancel, limit_order
+from markets.kernel import njit
 from markets.market import Market, View
 
 
@@ -41,13 +45,13 @@ class RandomAgent(Trader):
         held = {base.name: self.params.base, quote.name: self.params.quote}
         self.account = self.endow(market, venue.domain, held)
         params = self.params
-        self._venue, self._active = params.venue, params.active
+        self._venue, self._active, self._draw = params.venue, params.active, self.dice.random
         self._low_ticks, self._ticks = params.low_ticks, params.high_ticks - params.low_ticks + 1
         self._low_lots, self._lots = params.low_lots, params.high_lots - params.low_lots + 1
 
     def act(self, view: View) -> Sequence[Intent]:
         """Cancel the own order, or place one."""
-        draw = self.dice.random
+        draw = self._draw
         if draw() >= self._active:
             return NOTHING
         book = view.venues[self._venue]
@@ -70,22 +74,60 @@ class RandomCohort(Cohort):
         """See `Trader.open`."""
         venue = market.venue(self.params.venue, f"{self.name}.venue")
         base, quote = venue.columns()[:2]
-        held = {base.name: self.params.base, quote.name: self.params.quote}
+        params = self.params
+        held = {base.name: params.base, quote.name: params.quote}
         self.accounts = self.endow_all(market, venue.domain, held)
+        ticks, lots = params.high_ticks - params.low_ticks, params.high_lots - params.low_lots
+        self._rule = _Rule(params.active, params.low_ticks, ticks + 1, params.low_lots, lots + 1)
+        self._rows = np.zeros(params.count, INTENT)
 
-    def act(self, view: View) -> Sequence[Intent]:
+    def act(self, view: View) -> Sequence[Rows]:
         """Cancel or place, for all that are active."""
-        params, stream = self.params, self.stream
-        book = view[params.venue]
-        active = self.accounts[stream.random(params.count) < params.active]
-        orders = book.newest_orders(active)
-        resting = orders >= 0
-        placing = active[~resting]
-        count = len(placing)
-        sides = 1 - 2 * stream.integers(0, 2, count)
-        ticks = stream.integers(params.low_ticks, params.high_ticks + 1, count)
-        lots = stream.integers(params.low_lots, params.high_lots + 1, count)
-        return (
-            cancel(book.index, active[resting], orders[resting]),
-            limit_order(book.index, placing, sides, lots, ticks),
-        )
+        book = view.venues[self.params.venue]
+        draws, orders = self.stream.random(self.params.count), book.newest_orders(self.accounts)
+        placed = _decide(self._rule, draws, self.accounts, orders, self._rows)
+        rows = self._rows[:placed]
+        rows["venue"] = book.index
+        return (rows,)
+
+
+class _Rule(NamedTuple):
+    """The probability of being active, and the ranges: their lowest figure and how many."""
+
+    active: float
+    low_ticks: int
+    ticks: int
+    low_lots: int
+    lots: int
+
+
+@njit()
+def _decide(
+    rule: _Rule,
+    draws: NDArray[np.float64],
+    accounts: NDArray[np.int64],
+    orders: NDArray[np.int64],
+    rows: NDArray[np.void],
+) -> int:
+    """Write the intents of all that are active; returns how many.
+
+    A draw below `active` is, divided by it, uniform again: it chooses among all pairs of side,
+    price and size at once.
+    """
+    count, choices = 0, 2 * rule.ticks * rule.lots
+    for member in range(accounts.size):
+        if draws[member] >= rule.active:
+            continue
+        row = rows[count]
+        count += 1
+        row.account = accounts[member]
+        if orders[member] >= 0:
+            row.action, row.order = CANCEL, orders[member]
+            row.side, row.size, row.limit = 0, 0, 0
+        else:
+            choice = min(int(draws[member] / rule.active * choices), choices - 1)
+            row.action, row.order = PLACE, 0
+            row.side = BUY if choice & 1 else SELL
+            row.limit = rule.low_ticks + (choice >> 1) % rule.ticks
+            row.size = rule.low_lots + (choice >> 1) // rule.ticks
+    return count

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from markets import params
 from markets.errors import ConfigError
-from markets.intents import Intent
+from markets.intents import Intent, Rows
 from markets.market import Market, View
 
 NOTHING: tuple[Intent, ...] = ()
@@ -66,7 +66,7 @@ class Trader(mesa.Agent):
         """Open the trader's accounts, before the first step; ConfigError where that cannot be."""
         raise ConfigError(self.name, f"{type(self).__name__} opens no account")
 
-    def act(self, view: View) -> Sequence[Intent]:
+    def act(self, view: View) -> Sequence[Intent | Rows]:
         """Decide: the intents of this step, in the order in which they should arrive."""
         return NOTHING
 

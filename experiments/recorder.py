@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from experiments.tables import STEPS, TABLES, Columns
 from markets.market import Market
 from markets.outcomes import FILL, FLOW, Fills, Flows, Reason
-from markets.venue import Moment
+from markets.venue import Moment, Venue
 
 _FIGURES = [column.name for column in STEPS.columns[4:]]
+_PLACE = {name: place for place, name in enumerate(_FIGURES, 1)}
+"""Of a figure in a row of the block; the reference comes first."""
 _REASONS = np.array([reason.name.lower() for reason in Reason], dtype=object)
 
 
@@ -28,15 +30,15 @@ class Recorder:
         self._tables = frozenset(tables)
         self._account_steps = account_steps
         self._venues = list(market.venues.values())
-        shape = (steps if "steps" in self._tables else 0, len(self._venues), len(_FIGURES))
+        self._bases = [venue.columns()[0].name for venue in self._venues]
+        shape = (steps if "steps" in self._tables else 0, len(self._venues), 1 + len(_FIGURES))
         self._figures = np.full(shape, np.nan)
-        self._reference = np.full(shape[:2], np.nan)
+        self._cells: Any = self._figures.reshape(-1).data
         self._moments: list[float] = []
         self._fills: list[list[tuple[int, Fills]]] = [[] for _ in self._venues]
         self._flows: list[tuple[int, int, Flows]] = []
         self._events: list[tuple[int, str, str, float]] = []
         self._accounts: list[tuple[int, NDArray[np.int64]]] = []
-        self._position = {name: at for at, name in enumerate(_FIGURES)}
 
     def event(self, step: int, source: str, event: str, value: float) -> None:
         """Note something that happened once."""
@@ -44,33 +46,40 @@ class Recorder:
 
     def step(self, moment: Moment) -> None:
         """Append the step that has just been checked."""
-        if not self._tables:
+        tables = self._tables
+        if not tables:
             for venue in self._venues:
                 venue.forget()
             return
         self._moments.append(moment.seconds + moment.step_seconds)
         for number, venue in enumerate(self._venues):
             fills = venue.drain_fills()
-            if len(fills) and "fills" in self._tables:
+            if "fills" in tables and len(fills):
                 self._fills[number].append((moment.step, fills))
-            flows = venue.drain_flows() if "flows" in self._tables else None
-            if flows is not None and len(flows):
-                self._flows.append((moment.step, number, self._summed(flows)))
+            if "flows" in tables:
+                self._keep_flows(moment.step, number, venue.drain_flows())
             for event, value in venue.drain_events():
                 self.event(moment.step, venue.name, event, value)
             venue.forget()
-            if "steps" in self._tables:
-                row = self._figures[moment.step, number]
-                for name, value in venue.measure(moment).items():
-                    row[self._position[name]] = value
-                base = venue.columns()[0].name
-                self._reference[moment.step, number] = moment.reference.get(base, np.nan)
-        for number, domain in enumerate(self._market.domains.values()):
+            if "steps" in tables:
+                self._keep_figures(number, venue, moment)
+        for number, domain in enumerate(self._market.domains.values(), len(self._venues)):
             gas = domain.drain_flows()
-            if len(gas) and "flows" in self._tables:
-                self._flows.append((moment.step, len(self._venues) + number, self._summed(gas)))
-        if "accounts" in self._tables and moment.step % self._account_steps == 0:
+            if "flows" in tables:
+                self._keep_flows(moment.step, number, gas)
+        if "accounts" in tables and moment.step % self._account_steps == 0:
             self._accounts.append((moment.step, self._market.holdings_atoms()))
+
+    def _keep_flows(self, step: int, number: int, flows: Flows) -> None:
+        if len(flows):
+            self._flows.append((step, number, self._summed(flows)))
+
+    def _keep_figures(self, number: int, venue: Venue, moment: Moment) -> None:
+        cells = self._cells
+        first = (moment.step * len(self._venues) + number) * (1 + len(_FIGURES))
+        cells[first] = moment.reference.get(self._bases[number], np.nan)
+        for name, value in venue.measure(moment).items():
+            cells[first + _PLACE[name]] = value
 
     def _summed(self, flows: Flows) -> Flows:
         """The flows of one step with equal payer, receiver, asset and reason added up by owner."""
@@ -104,10 +113,10 @@ class Recorder:
             "step": np.repeat(np.arange(steps), venues),
             "seconds": np.repeat(np.array(self._moments), venues),
             "venue": np.tile(names, steps),
-            "reference": self._reference[:steps].reshape(-1),
+            "reference": self._figures[:steps, :, 0].reshape(-1),
         }
-        for at, name in enumerate(_FIGURES):
-            columns[name] = self._figures[:steps, :, at].reshape(-1)
+        for name, place in _PLACE.items():
+            columns[name] = self._figures[:steps, :, place].reshape(-1)
         for column in STEPS.columns:
             if column.kind == "int32":
                 columns[column.name] = np.nan_to_num(columns[column.name]).astype(np.int32)

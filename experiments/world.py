@@ -16,7 +16,7 @@ from experiments.recorder import Recorder
 from experiments.scenario import Scenario
 from experiments.tables import TABLES
 from markets.errors import BrokenInvariant, ConfigError
-from markets.intents import Intent, stack
+from markets.intents import Intent, Rows, stack
 from markets.market import Market, View
 from markets.venue import Moment
 
@@ -84,10 +84,10 @@ class World(mesa.Model):
         self.recorder.step(moment)
         self.now += 1
 
-    def _decide(self, view: View) -> list[Intent]:
-        decided: list[Intent] = []
+    def _decide(self, view: View) -> list[Intent | Rows]:
+        decided: list[Intent | Rows] = []
         for trader in self.traders:
-            decided.extend(trader.act(view))
+            decided += trader.act(view)
         return decided
 
     def holdings(self) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.intents import INTENT
-from markets.outcomes import FLOW, Flows
+from markets.outcomes import NO_FLOWS, Flows
 from markets.venue import Moment
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ class Domain(ABC):
 
     def drain_flows(self) -> Flows:
         """Payments to the domain itself (gas) since the last call."""
-        return np.zeros(0, FLOW)
+        return NO_FLOWS

@@ -6,14 +6,15 @@ an array of them, so that an individual and a cohort speak the same language:
     limit_order(venue, account, BUY, size_lots, limit_ticks)        one order
     limit_order(venue, accounts, sides, sizes, limits)              an order for each row
 
-`stack` turns what the agents returned into one array of dtype `INTENT` (int64 columns, one row
-each). What `size`, `limit` and `order` count depends on the action and is said at each function.
-`bundle` is 0, or a number shared by consecutive intents of one account that must all succeed or all
-fail. `tip_atoms` is what the sender pays a chain's block builder to come first; exchanges ignore
-it. The last three columns are named for orders; pools read the same columns by the names of
-`POOL_INTENT`, a view of the same memory.
+`stack` turns what the agents returned, such tuples or arrays of rows, into one array of dtype
+`INTENT` (int64 columns, one row each). What `size`, `limit` and `order` count depends on the action
+and is said at each function. `bundle` is 0, or a number shared by consecutive intents of one
+account that must all succeed or all fail. `tip_atoms` is what the sender pays a chain's block
+builder to come first; exchanges ignore it. The last three columns are named for orders; pools read
+the same columns by the names of `POOL_INTENT`, a view of the same memory.
 """
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -71,12 +72,16 @@ EIGHTH_BITS = 63 - FLAG_BITS
 
 _ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
 
+_ROW = struct.Struct(f"{len(FIELDS)}q")
+
 _PLAIN = (0, 0, 0)
 _REST = (0, 0, 0, 0, *_PLAIN)
 
 Column = Any
 """One integer, or an int64 array with an entry for each account."""
 Intent = tuple[Column, ...]
+Rows = NDArray[np.void]
+"""Intents ready-made, as an array of dtype INTENT."""
 
 
 def limit_order(
@@ -88,7 +93,7 @@ def limit_order(
     flags: Column = GOOD_TILL_CANCEL,
 ) -> Intent:
     """Buy or sell up to `size_lots` at `limit_ticks` or better; the rest stays in the book."""
-    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0, *_PLAIN)
+    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0, 0, 0, 0)
 
 
 def market_order(
@@ -96,7 +101,7 @@ def market_order(
 ) -> Intent:
     """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped."""
     flags = MARKET | IMMEDIATE_OR_CANCEL | flags
-    return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, *_PLAIN)
+    return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, 0, 0, 0)
 
 
 def iceberg_order(
@@ -159,12 +164,12 @@ def quote(
 
 def cancel(venue: int, account: Column, order: Column) -> Intent:
     """Take one resting order out of the book."""
-    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0, *_PLAIN)
+    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0, 0, 0, 0)
 
 
 def cancel_all(venue: int, account: Column) -> Intent:
     """Take all resting orders of the account out of the book."""
-    return (CANCEL_ALL, venue, account, 0, 0, 0, *_REST)
+    return (CANCEL_ALL, venue, account, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def swap_exact_in(
@@ -403,8 +408,10 @@ def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
     return (*intent[:_TIP], tip_atoms, *intent[_TIP + 1 :])
 
 
-def _rows_of(intent: Intent) -> NDArray[np.int64]:
+def _rows_of(intent: Intent | Rows) -> NDArray[Any]:
     """A row for each entry of the longest column; single integers are the same in all."""
+    if isinstance(intent, np.ndarray):
+        return intent
     sizes = [np.size(column) for column in intent if not isinstance(column, int)]
     count = 0 if 0 in sizes else max(sizes, default=1)
     rows = np.empty((count, len(FIELDS)), np.int64)
@@ -413,26 +420,17 @@ def _rows_of(intent: Intent) -> NDArray[np.int64]:
     return rows
 
 
-def stack(intents: Iterable[Intent]) -> NDArray[np.void]:
+def stack(intents: Iterable[Intent | Rows]) -> Rows:
     """All intents as one array of dtype INTENT, in the order given.
 
-    Rows of individuals are gathered in one flat list first: making an array of each would cost
-    more than matching the order.
+    Rows of individuals are packed as they come: making an array of each would cost more than
+    matching the order.
     """
-    parts: list[NDArray[np.int64]] = []
-    flat: list[int] = []
-    for intent in intents:
-        if type(intent[_ACCOUNT]) is int:
-            flat.extend(intent)
-        else:
-            if flat:
-                parts.append(np.array(flat, np.int64).reshape(-1, len(FIELDS)))
-                flat = []
-            parts.append(_rows_of(intent))
-    if flat or not parts:
-        parts.append(np.array(flat, np.int64).reshape(-1, len(FIELDS)))
-    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return np.ascontiguousarray(rows).view(INTENT).reshape(-1)
+    pack = _ROW.pack
+    packed: list[Any] = [
+        pack(*intent) if type(intent[_ACCOUNT]) is int else _rows_of(intent) for intent in intents
+    ]
+    return np.frombuffer(bytearray().join(packed), INTENT)
 
 
 def take(intents: NDArray[np.void], rows: NDArray[np.int64]) -> NDArray[np.void]:

@@ -39,15 +39,19 @@ def _column_sums(balances: Matrix) -> Rows:
 
 
 @njit(cache=True)
-def _first_overdraft(
-    balances: Matrix, signed: NDArray[np.bool_], may_owe: NDArray[np.bool_]
-) -> tuple[int, int]:
+def _is_sound(balances: Matrix, may_owe: NDArray[np.bool_]) -> bool:
+    """Whether every column sums to zero and nobody is overdrawn."""
     accounts, assets = balances.shape
-    for account in range(accounts):
-        for asset in range(assets):
-            if balances[account, asset] < 0 and not (signed[asset] or may_owe[account, asset]):
-                return account, asset
-    return -1, -1
+    unbalanced, overdrawn = 0, False
+    for asset in range(assets):
+        total = 0
+        for account in range(accounts):
+            total += balances[account, asset]
+        unbalanced |= total
+    atoms, owing = balances.reshape(-1), may_owe.reshape(-1)
+    for place in range(atoms.size):
+        overdrawn |= (atoms[place] < 0) & (not owing[place])
+    return unbalanced == 0 and not overdrawn
 
 
 class Ledger:
@@ -58,7 +62,6 @@ class Ledger:
         self.column = {asset.name: index for index, asset in enumerate(self.assets)}
         if len(self.column) != len(self.assets):
             raise ConfigError("assets", f"names repeat: {[a.name for a in self.assets]}")
-        self._signed = np.array([asset.signed for asset in self.assets], np.bool_)
         self._may_owe = np.zeros((0, len(self.assets)), np.bool_)
         self.balances: Matrix = np.zeros((0, len(self.assets)), np.int64)
         self.owner_names: list[str] = []
@@ -75,7 +78,8 @@ class Ledger:
         """
         first, assets = self.balances.shape
         self.balances = np.vstack([self.balances, np.zeros((count, assets), np.int64)])
-        self._may_owe = np.vstack([self._may_owe, np.zeros((count, assets), np.bool_)])
+        signed = np.array([asset.signed for asset in self.assets], np.bool_)
+        self._may_owe = np.vstack([self._may_owe, np.tile(signed, (count, 1))])
         self.owner = np.append(self.owner, np.full(count, _index(self.owner_names, owner)))
         self.domain = np.append(self.domain, np.full(count, _index(self.domain_names, domain)))
         return np.arange(first, first + count, dtype=np.int64)
@@ -105,21 +109,21 @@ class Ledger:
 
     def check(self) -> None:
         """Raise BrokenInvariant unless every column sums to zero and nobody is overdrawn."""
+        if _is_sound(self.balances, self._may_owe):
+            return
         sums = self.column_sums()
-        if sums.any():
-            column = int(np.flatnonzero(sums)[0])
+        for column in np.flatnonzero(sums).tolist():
             raise BrokenInvariant(
                 "column does not sum to zero", "ledger", self.assets[column].name, int(sums[column])
             )
-        account, column = _first_overdraft(self.balances, self._signed, self._may_owe)
-        if account >= 0:
-            owner = self.owner_names[self.owner[account]]
-            raise BrokenInvariant(
-                f"account {account} of {owner} is overdrawn",
-                "ledger",
-                self.assets[column].name,
-                int(self.balances[account, column]),
-            )
+        account, column = np.argwhere((self.balances < 0) & ~self._may_owe)[0].tolist()
+        owner = self.owner_names[self.owner[account]]
+        raise BrokenInvariant(
+            f"account {account} of {owner} is overdrawn",
+            "ledger",
+            self.assets[column].name,
+            int(self.balances[account, column]),
+        )
 
 
 def _index(names: list[str], name: str) -> int:

@@ -18,16 +18,16 @@ from markets.assets import MAX_ATOMS, Asset
 from markets.domain import Domain
 from markets.errors import ConfigError, FathomError
 from markets.intents import take
-from markets.ledger import ISSUER, Ledger
+from markets.ledger import Ledger
 from markets.outcomes import Code
-from markets.sequencing import transactions
+from markets.sequencing import first_stray, run_starts
 from markets.venue import Moment, Venue
 
 Randomness = Mapping[str, np.random.Generator]
 """A generator for each domain, by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class View:
     """What agents see: the moment, every venue's and domain's view, and the ledger, read-only.
 
@@ -132,7 +132,10 @@ class Market:
         Raises FathomError for an intent that names no venue or no account: a bug of its sender,
         and kernels do not look twice at where they write.
         """
-        self._require_places(intents)
+        stray = first_stray(intents, len(self.venues), len(self.ledger.owner))
+        if stray < len(intents):
+            venue, account = intents["venue"][stray], intents["account"][stray]
+            raise FathomError(f"an intent names venue {venue} and account {account}")
         executed = 0
         placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):
@@ -144,35 +147,17 @@ class Market:
             venue.clear(moment)
         return executed
 
-    def _require_places(self, intents: NDArray[np.void]) -> None:
-        for column, low, end in (
-            ("venue", 0, len(self.venues)),
-            ("account", ISSUER + 1, len(self.ledger.owner)),
-        ):
-            values = intents[column]
-            if len(values) and not (low <= values.min() and values.max() < end):
-                raise FathomError(f"an intent names {column} {values.min()} or {values.max()}")
-
     def _run(self, batch: NDArray[np.void], moment: Moment, domain: Domain) -> NDArray[np.int64]:
         """Hand runs of rows to their venues; a bundle is a run of its own. A code for each row."""
         codes = np.zeros(len(batch), np.int64)
-        if not len(batch):
-            return codes
         venues = list(self.venues.values())
-        if len(batch) == 1 and not batch["bundle"][0]:
-            return venues[batch["venue"][0]].execute(batch, moment)
-        cut = batch["venue"][1:] != batch["venue"][:-1]
-        bundled = batch["bundle"] != 0
-        if bundled.any():
-            ends = np.diff(transactions(batch)) > 0
-            cut = ends & (cut | bundled[1:] | bundled[:-1])
-        starts = [0, *(np.flatnonzero(cut) + 1).tolist(), len(batch)]
-        for first, last in pairwise(starts):
+        for first, last in pairwise(run_starts(batch).tolist()):
             rows = batch[first:last]
-            if rows["bundle"][0]:
+            bundle = int(rows["bundle"][0])
+            if bundle:
                 codes[first:last] = self._run_bundle(rows, venues, moment)
                 if codes[first] < 0:
-                    self._run(domain.named_in(int(rows["bundle"][0])), moment, domain)
+                    self._run(domain.named_in(bundle), moment, domain)
             else:
                 codes[first:last] = venues[rows["venue"][0]].execute(rows, moment)
         return codes

@@ -7,6 +7,7 @@ postings but valuations of a pool's swaps at the price outside: ARBITRAGE is wha
 it before the fee, SLIPPAGE what one lost; less the FEE beside them they are the taker's whole gain.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -94,6 +95,14 @@ FLOW = np.dtype(
 
 Fills = NDArray[np.void]
 Flows = NDArray[np.void]
+
+NO_FILLS: Fills = np.zeros(0, FILL)
+NO_FLOWS: Flows = np.zeros(0, FLOW)
+
+
+def joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """The rows of one or more arrays in one of its own; NumPy would copy records by field."""
+    return np.frombuffer(bytearray().join([rows.tobytes() for rows in parts]), parts[0].dtype)
 
 
 def flows(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.intents import take
+from markets.kernel import njit
 
 
 class Ordering(StrEnum):
@@ -34,6 +35,35 @@ def transactions(intents: NDArray[np.void]) -> NDArray[np.int64]:
     same = (account[1:] == account[:-1]) & (bundle[1:] != 0) | (bundle[1:] < 0)
     same &= bundle[1:] == bundle[:-1]
     return np.concatenate(([0], np.cumsum(~same))).astype(np.int64)[: len(intents)]
+
+
+@njit()
+def first_stray(intents: NDArray[np.void], venues: int, accounts: int) -> int:
+    """The first row that names no venue or no account (0 is the issuer), or the number of rows."""
+    for row in range(intents.size):
+        intent = intents[row]
+        if not (0 <= intent.venue < venues and 0 < intent.account < accounts):
+            return row
+    return intents.size
+
+
+@njit()
+def run_starts(batch: NDArray[np.void]) -> NDArray[np.int64]:
+    """Where runs of rows for one venue begin, and the end; a bundle is a run of its own."""
+    starts = np.empty(batch.size + 1, np.int64)
+    runs = 0
+    for row in range(batch.size):
+        one, two = batch[row - 1], batch[row]
+        if one.bundle == 0 and two.bundle == 0:
+            begins = one.venue != two.venue
+        else:
+            tied = two.bundle < 0 or one.account == two.account
+            begins = one.bundle != two.bundle or not tied
+        if row == 0 or begins:
+            starts[runs] = row
+            runs += 1
+    starts[runs] = batch.size
+    return starts[: runs + 1]
 
 
 def first_rows(number: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -75,8 +105,12 @@ def sequence_by_venue(
     rng: np.random.Generator,
 ) -> NDArray[np.void]:
     """The same for domains whose venues run one after the other, in the order of their listing."""
-    keys = account_keys(ordering, latency_seconds, rng)[intents["account"]]
-    return take(intents, np.argsort(keys + intents["venue"], kind="stable"))
+    if ordering is Ordering.RANDOM:
+        ordered = np.empty_like(intents)
+        _draw_lots(intents, rng.random(len(latency_seconds)), ordered)
+        return ordered
+    account = intents["account"]
+    return take(intents, np.lexsort((account, latency_seconds[account], intents["venue"])))
 
 
 def sequence_by_arrival(
@@ -84,3 +118,35 @@ def sequence_by_arrival(
 ) -> NDArray[np.void]:
     """Venue after venue, each in the order in which messages reached it; equal ones as sent."""
     return take(intents, np.lexsort((arrival_seconds, intents["venue"])))
+
+
+@njit()
+def _draw_lots(
+    intents: NDArray[np.void], lots: NDArray[np.float64], ordered: NDArray[np.void]
+) -> None:
+    """Order rows by venue, then by the lot of their account, which is uniform in [0, 1).
+
+    As many buckets as rows, of equal width: few lots fall into the same, which are then inserted.
+    """
+    count, venues = intents.size, 1
+    for row in range(count):
+        venues = max(venues, intents[row].venue + 1)
+    drawn, bucket, order = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
+    ends = np.zeros(count + 1, np.int64)
+    for row in range(count):
+        drawn[row] = intents[row].venue + lots[intents[row].account]
+        bucket[row] = min(int(drawn[row] / venues * count), count - 1)
+        ends[bucket[row] + 1] += 1
+    for place in range(count):
+        ends[place + 1] += ends[place]
+    for row in range(count):
+        order[ends[bucket[row]]] = row
+        ends[bucket[row]] += 1
+    for place in range(count):
+        row, to = order[place], place
+        while to > 0 and drawn[order[to - 1]] > drawn[row]:
+            order[to] = order[to - 1]
+            to -= 1
+        order[to] = row
+    for place in range(count):
+        ordered[place] = intents[order[place]]

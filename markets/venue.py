@@ -12,14 +12,14 @@ Fills, flows and events gather inside until they are drained, once a step, for t
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import Asset
-from markets.outcomes import FILL, FLOW, Fills, Flows
+from markets.outcomes import NO_FILLS, NO_FLOWS, Fills, Flows, joined
 
 if TYPE_CHECKING:
     from markets.market import Market
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 NOBODY = np.zeros(0, np.int64)
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """When it is and what the outside world says.
 
     `seconds` since the start of the run at the beginning of the step; `reference` maps a base
@@ -38,7 +37,7 @@ class Moment:
     step: int
     seconds: float
     step_seconds: float
-    reference: Mapping[str, float] = field(default_factory=dict)
+    reference: Mapping[str, float] = MappingProxyType({})
 
 
 class Escrow(NamedTuple):
@@ -134,18 +133,21 @@ class Venue(ABC):
 
     def drain_fills(self) -> Fills:
         """The fills since the last call."""
-        fills = np.concatenate(self._fills) if self._fills else np.zeros(0, FILL)
+        if not self._fills:
+            return NO_FILLS
+        fills = joined(self._fills)
         self._fills.clear()
         return fills
 
     def drain_events(self) -> list[tuple[str, float]]:
         """What has happened once since the last call: (event, its size)."""
-        events = list(self._events)
-        self._events.clear()
+        events, self._events = self._events, []
         return events
 
     def drain_flows(self) -> Flows:
         """The payments since the last call."""
-        flows = np.concatenate(self._flows) if self._flows else np.zeros(0, FLOW)
+        if not self._flows:
+            return NO_FLOWS
+        flows = joined(self._flows)
         self._flows.clear()
         return flows

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 
 from markets.assets import Instrument
 from markets.errors import FathomError
+from markets.kernel import kernel
 from markets.outcomes import Fills
 from markets.spot.auction import Call
-from markets.spot.book import Book
+from markets.spot.book import BEST_ASK, BEST_BID, Book, lots_within, order_id
+from markets.spot.desk import book_at
 
 if TYPE_CHECKING:
     from markets.spot.order_book import OrderBook
@@ -94,12 +96,15 @@ class BookView:
     @cached_property
     def newest_order(self) -> list[int]:
         """By account (ledger row): id of the latest own order that rests, -1 without."""
-        orders: list[int] = self._book().newest_orders().tolist()
+        orders: list[int] = self.newest_orders(np.arange(len(self._book().arrays.heads))).tolist()
         return orders
 
     def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The same as a column, for some accounts only."""
-        return self._book().newest_orders(accounts)
+        self._book()
+        orders = np.empty(len(accounts), np.int64)
+        _newest_orders(self._venue.desk, accounts, orders)
+        return orders
 
     def bids(self, levels: int = 10) -> Levels:
         """The best bids."""
@@ -115,7 +120,8 @@ class BookView:
 
     def depth(self, side: int, distance: float = 0.01) -> float:
         """Base units resting on a side within a fraction of the mid; NaN where there is no mid."""
-        return depth_within(self._book(), self.instrument, side, distance)
+        self._book()
+        return depth_within(self._venue.desk, self.instrument, side, distance)
 
     def imbalance(self, levels: int = 5) -> float:
         """From -1, only asks, to 1, only bids, over the best levels; NaN in an empty book."""
@@ -164,10 +170,27 @@ def price_of(instrument: Instrument, price_ticks: int) -> float:
     return float(instrument.to_price(price_ticks)) if price_ticks >= 0 else math.nan
 
 
-def depth_within(book: Book, instrument: Instrument, side: int, distance: float) -> float:
+def depth_within(desk: int, instrument: Instrument, side: int, distance: float) -> float:
     """Base units that rest on a side within a fraction of the mid; NaN where there is no mid."""
-    if book.bid_ticks < 0 or book.ask_ticks < 0:
-        return math.nan
-    edge = (book.bid_ticks + book.ask_ticks) / 2 * (1 - side * (distance + _SLACK))
-    limit_ticks = math.ceil(edge) if side > 0 else math.floor(edge)
-    return float(instrument.to_base(book.lots_within(side, limit_ticks)))
+    lots = _lots_near(desk, side, distance)
+    return float(instrument.to_base(lots)) if lots >= 0 else math.nan
+
+
+@kernel()
+def _lots_near(desk: int, side: int, distance: float) -> int:
+    """Lots that rest on a side within a fraction of the mid; -1 where there is no mid."""
+    book = book_at(desk)
+    bid_ticks, ask_ticks = book.state[BEST_BID], book.state[BEST_ASK]
+    if bid_ticks < 0 or ask_ticks < 0:
+        return -1
+    edge = (bid_ticks + ask_ticks) / 2 * (1 - side * (distance + _SLACK))
+    return lots_within(book, side, math.ceil(edge) if side > 0 else math.floor(edge))
+
+
+@kernel()
+def _newest_orders(desk: int, accounts: NDArray[np.int64], orders: NDArray[np.int64]) -> None:
+    """The id of the order that each account placed last among those that rest, or -1."""
+    book = book_at(desk)
+    for place in range(accounts.size):
+        slot = book.heads[accounts[place]]
+        orders[place] = order_id(book, slot) if slot > 0 else -1

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant
 from markets.intents import CANCEL, PLACE, cancel, limit_order, stack
-from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
+from markets.outcomes import FILL, Code, Fills, Flows, fee_flows, joined
 from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
 from markets.spot.audit import faults
@@ -196,8 +196,9 @@ class OrderBook(Venue):
         if tally[EXPIRING] and tally[FIRST_EXPIRY] < moment.step:
             self.batches += 1
             expire(self._lay(), moment.step)
-        self._count_volume()
-        self.fee_tiers.advance(moment.seconds)
+        if self.params.tiers:
+            self._count_volume()
+            self.fee_tiers.advance(moment.seconds)
         phase = self._clock.phase(moment)
         phase = self.usual_phase if phase == Phase.CONTINUOUS else phase
         if phase != self.phase:
@@ -283,7 +284,7 @@ class OrderBook(Venue):
         tally, done = self._tally, 0
         tally[STEP] = moment.step
         while True:
-            done = execute_batch(self._lay(), intents, codes, done)
+            done = execute_batch(self._desk.address, intents, codes, done)
             self._collect()
             if tally[INTERRUPTED]:
                 self._interrupt(moment)
@@ -322,6 +323,11 @@ class OrderBook(Venue):
         """The id of the order that came to rest last."""
         return int(self._tally[NEWEST_ORDER])
 
+    @property
+    def desk(self) -> int:
+        """The address of the desk, for kernels that look at the book."""
+        return self._desk.address
+
     def _lay(self) -> int:
         """The address of the desk, with everything on it as it now is."""
         batch = (self._fill_buffer, self._tally, self.fee_tiers.rates, self._balances)
@@ -344,7 +350,7 @@ class OrderBook(Venue):
         """Keep the fills of the buffer for the record."""
         count = self._tally[FILLED_ROWS]
         if count:
-            fills = self._fill_buffer[:count].copy()
+            fills = joined([self._fill_buffer[:count]])
             self._fills.append(fills)
             self._without_flows.append(fills)
             self._recent.append(fills)
@@ -377,24 +383,25 @@ class OrderBook(Venue):
         """Fees and rebates since the last call."""
         self._collect()
         if self._without_flows:
-            fills = np.concatenate(self._without_flows)
+            fills = joined(self._without_flows)
             self._flows.append(fee_flows(fills, self._terms.fee_row, self._terms.quote_column))
             self._without_flows.clear()
         return super().drain_flows()
 
     def check(self) -> None:
-        ask_lots = self.book.arrays.state[ASK_LOTS] + self._tally[HIDDEN_ASK_LOTS]
-        needed_atoms = (ask_lots * self.instrument.lot_atoms, self._tally[HELD_QUOTE_ATOMS])
-        for place, asset, atoms in zip(self._escrow, self.columns(), needed_atoms, strict=True):
-            self._require_held(asset, self._balances[place] - atoms)
+        tally, balances = self._tally.tolist(), self._balances
+        ask_lots = int(self.book.arrays.state[ASK_LOTS]) + tally[HIDDEN_ASK_LOTS]
+        base, quote = self._escrow
+        self._require_held(0, balances.item(base), ask_lots * self.instrument.lot_atoms)
+        self._require_held(1, balances.item(quote), tally[HELD_QUOTE_ATOMS])
 
-    def _require_held(self, asset: Asset, difference_atoms: int) -> None:
-        if difference_atoms:
+    def _require_held(self, column: int, held_atoms: int, needed_atoms: int) -> None:
+        if held_atoms != needed_atoms:
             raise BrokenInvariant(
                 "escrow is not what resting orders need",
                 self.name,
-                asset.name,
-                int(difference_atoms),
+                self.columns()[column].name,
+                held_atoms - needed_atoms,
             )
 
     def audit(self) -> None:
@@ -402,9 +409,9 @@ class OrderBook(Venue):
         self.check()
         for fault in [*faults(self.book, self.phase == Phase.CALL), *faults(self.stops, True)]:
             raise BrokenInvariant(fault, self.name, self.instrument.base.name, 0)
-        for asset, escrow in zip(self.columns(), self.escrowed(), strict=True):
-            held_atoms = self._balances[escrow.holder, escrow.column]
-            self._require_held(asset, held_atoms - escrow.atoms.sum())
+        for column, escrow in enumerate(self.escrowed()):
+            held_atoms = self._balances.item(escrow.holder, escrow.column)
+            self._require_held(column, held_atoms, int(escrow.atoms.sum()))
 
     def escrowed(self) -> list[Escrow]:
         """The cover of resting orders: base for asks, notional and fee still due for bids."""
@@ -444,14 +451,15 @@ class OrderBook(Venue):
         return ticks[ticks > 0]
 
     def measure(self, moment: Moment) -> dict[str, float]:
-        book, instrument, tally = self.book, self.instrument, self._tally.tolist()
-        bid, ask = price_of(instrument, book.bid_ticks), price_of(instrument, book.ask_ticks)
+        state, tally = self.book.arrays.state.tolist(), self._tally.tolist()
+        desk, instrument = self._desk.address, self.instrument
+        bid, ask = price_of(instrument, state[BEST_BID]), price_of(instrument, state[BEST_ASK])
         return {
             "mid": (bid + ask) / 2,
             "bid": bid,
             "ask": ask,
-            "bid_depth": depth_within(book, instrument, 1, _DEPTH),
-            "ask_depth": depth_within(book, instrument, -1, _DEPTH),
+            "bid_depth": depth_within(desk, instrument, 1, _DEPTH),
+            "ask_depth": depth_within(desk, instrument, -1, _DEPTH),
             "volume": instrument.to_base(tally[VOLUME_LOTS] - self._volume_lots),
             "trades": tally[TRADES] - self._trades,
         }
