@@ -44,6 +44,7 @@ REDUCE_ONLY = 8
 PRIVATE = 16
 TICK_LIMIT = 32
 FILL_OR_KILL = 64
+ISOLATED = 128
 
 FIELDS = (
     "action",
@@ -203,14 +204,18 @@ def remove_liquidity(venue: int, account: Column, shares_atoms: Column) -> Inten
     return (REMOVE_LIQUIDITY, venue, account, 0, shares_atoms, 0, *_REST)
 
 
-def deposit(venue: int, account: Column, collateral_atoms: Column) -> Intent:
-    """Turn collateral of the account into margin at a derivatives venue."""
-    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, *_REST)
+def deposit(venue: int, account: Column, collateral_atoms: Column, flags: Column = 0) -> Intent:
+    """Turn collateral of the account into margin at a derivatives venue.
+
+    At a contract of a clearing house it is margin for all contracts there; with `ISOLATED`, for
+    this one alone, which the account must not trade yet.
+    """
+    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, 0, flags, 0, 0, *_PLAIN)
 
 
-def withdraw(venue: int, account: Column, margin_atoms: Column) -> Intent:
-    """Turn free margin back into collateral."""
-    return (WITHDRAW, venue, account, 0, margin_atoms, 0, *_REST)
+def withdraw(venue: int, account: Column, margin_atoms: Column, flags: Column = 0) -> Intent:
+    """Turn free margin back into collateral; `ISOLATED` margin ends with the last atom."""
+    return (WITHDRAW, venue, account, 0, margin_atoms, 0, 0, flags, 0, 0, *_PLAIN)
 
 
 def deposit_coin(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:

@@ -12,7 +12,15 @@ from markets.derivatives.interest import RateCurve, borrow_rate, lend_rate
 from markets.derivatives.lending import LendingParams, interest_of
 from markets.derivatives.margin import collateral_value
 from markets.errors import BrokenInvariant, ConfigError
-from markets.intents import BUY, SELL, deposit, deposit_coin, limit_order, withdraw_coin
+from markets.intents import (
+    BUY,
+    SELL,
+    deposit,
+    deposit_coin,
+    limit_order,
+    withdraw,
+    withdraw_coin,
+)
 from markets.outcomes import Code, Reason
 from tests.house_bench import FIRST, HOUSE, SECOND, USDE, USDT, HouseBench
 from tests.perpetual_bench import Bench
@@ -49,7 +57,8 @@ def test_orders_need_margin_for_everything_held_anywhere() -> None:
     order = [limit_order(SECOND, user, SELL, lots, 100) for lots in (4_001, 4_000)]
     assert bench.do(*order) == [Code.INSUFFICIENT_MARGIN, Code.RESTING]
     assert bench.do(limit_order(FIRST, user, BUY, 1, 100)) == [Code.INSUFFICIENT_MARGIN]
-    assert bench.do(deposit(FIRST, user, 1)) == [Code.INVALID]
+    assert bench.do(deposit(FIRST, user, 1)) == [Code.DONE]
+    assert bench.do(withdraw(FIRST, user, 1)) == [Code.INVALID]
 
 
 def test_profit_in_one_contract_carries_the_loss_of_another() -> None:

@@ -163,9 +163,9 @@ def test_funding_sums_to_zero_and_dust_is_the_funds(lots, rate) -> None:
     before = [bench.claim(user) for user in bench.users]
     bench.step = 28_800 // 60 - 1
     bench.mark(103)
-    assert bench.venue.marking.funding_rate == pytest.approx(rate, abs=1e-12)
+    assert bench.venue.funding.rate == pytest.approx(rate, abs=1e-12)
     owed = [had - bench.claim(user) for had, user in zip(before, bench.users, strict=True)]
-    applied = round(bench.venue.marking.funding_rate * 1e9)
+    applied = round(bench.venue.funding.rate * 1e9)
     for user, paid in zip(bench.users, owed, strict=True):
         exact = bench.lots(user) * 103 * applied / 1e9
         assert exact <= paid + 1e-9 < exact + 1

@@ -72,7 +72,7 @@ class Duel:
         model.mark = venue._terms.mark_ticks
         assert model.mark == price
         if stamps:
-            assert model.pay_funding(round(venue.marking.funding_rate * 10**9)) >= 0
+            assert model.pay_funding(round(venue.funding.rate * 10**9)) >= 0
         self.compare()
         codes = venue.execute(self.resolved(rows), bench.moment)
         assert [Code(code) for code in codes] == [self.replay(row) for row in rows]

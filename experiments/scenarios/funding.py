@@ -28,8 +28,8 @@ from experiments.tables import Columns
 from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
+from markets.derivatives.funding_meter import RATE_SCALE
 from markets.derivatives.perpetual import Perpetual
-from markets.derivatives.positions import RATE_SCALE
 from markets.exchange import Exchange
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook

@@ -8,7 +8,8 @@ account's record is one for all, in atoms of the settlement asset:
 
 Each contract's venue is told what its accounts have elsewhere before it executes or liquidates, and
 liquidates its own contracts of unsafe accounts; a position leaves with its part of the equity, in
-proportion to maintenance. Coins of an account without positions that is worth nothing more go to
+proportion to maintenance. An account may hold a contract on margin of its own (`isolation`), which
+is in none of these. Coins of an account without positions that is worth nothing more go to
 the fund at their haircut value, against its debt. Withdrawing the settlement asset beyond the claim
 is borrowing, where `lending` allows it, and ends where the vault is empty. List the house after its
 contracts. Coins: `collateral`; interest: `lending`. Left out: selling seized coins.
@@ -26,6 +27,7 @@ from markets import params
 from markets.assets import Asset
 from markets.derivatives.collateral import Collateral, CollateralParams
 from markets.derivatives.custody import Custody
+from markets.derivatives.isolation import Isolation
 from markets.derivatives.lending import Interest, LendingParams, interest_of
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import DEPOSIT, WITHDRAW
@@ -50,7 +52,12 @@ class HouseView:
     utilisation: float
     borrow_rate: float
     record: NDArray[np.float64]
-    """By account: equity, initial and maintenance margin, in settlement units."""
+    """By account: equity, initial and maintenance margin, in settlement units.
+
+    Equity is that of liquidation; what coins count less for orders is part of the initial margin.
+    """
+    set_aside: NDArray[np.float64]
+    """By account: claims held apart for single contracts, which the record leaves out."""
 
 
 class ClearingHouse(Venue):
@@ -124,7 +131,8 @@ class ClearingHouse(Venue):
         rows = len(self._ledger.owner)
         self._records = np.zeros((len(self.members), rows, 4), np.int64)
         self._stale = np.ones(len(self.members), bool)
-        self._values = np.zeros(rows, np.int64)
+        self._values, self._haircuts = np.zeros((2, rows), np.int64)
+        self.isolation = Isolation(len(self.members), rows)
         self._mine = self._ledger.domain == self._ledger.domain_names.index(self.domain)
         self._mine[self.accounts] = False
 
@@ -142,12 +150,12 @@ class ClearingHouse(Venue):
             self._pay_interest(moment.step_seconds / _SECONDS_AN_HOUR)
 
     def _value_coins(self) -> None:
-        self._values[:] = self._worth(self._ledger.balances)
-        self._values[self.accounts] = 0
+        self._values[:], self._haircuts[:] = self._worth(self._ledger.balances)
+        self._values[self.accounts] = self._haircuts[self.accounts] = 0
 
     def _worth(self, balances: NDArray[np.int64]) -> NDArray[np.int64]:
-        """What the coins of rows of the ledger count as margin."""
-        total = np.zeros(len(balances), np.int64)
+        """What the coins of rows of the ledger count as margin, and how much less for orders."""
+        total = np.zeros((2, len(balances)), np.int64)
         for coin, column in zip(self.coins, self._claims[1:], strict=True):
             if not math.isnan(coin.price):
                 total += coin.values(balances[:, column], self.settlement.scale)
@@ -163,26 +171,44 @@ class ClearingHouse(Venue):
         """Tell a contract what its accounts have elsewhere; its own record is stale from here."""
         place = self.members.index(member)
         self._refresh()
-        others = self._records.sum(axis=0) - self._records[place]
-        others[:, VALUE] += self._values
+        isolation, claims = self.isolation, self._ledger.balances[:, self._claims[0]]
+        others = isolation.shared(self._records) - isolation.own(place, self._records[place])
+        others[:, VALUE] += self._values - isolation.aside
+        others[:, INITIAL] += self._haircuts
+        accounts, atoms = isolation.kept[place]
+        others[accounts] = 0
+        others[accounts, VALUE] = atoms - claims[accounts]
         held = sum(other.held_claim for other in self.members if other is not member)
         others[self.custody.fund, VALUE] = -held
         member.take_records(others[:, : MAINTENANCE + 1])
         self._stale[place] = True
 
+    def dismiss(self, member: "Perpetual") -> None:
+        """Hear from a contract that has acted what its isolated accounts have set aside."""
+        self.isolation.keep(self.members.index(member), *member.isolated_margin())
+
     def records(self) -> NDArray[np.int64]:
         """By account: equity, initial and maintenance margin, and cost of positions, in atoms."""
         self._refresh()
-        record: NDArray[np.int64] = self._records.sum(axis=0)
-        record[:, VALUE] += self._ledger.balances[:, self._claims[0]] + self._values
+        record = self.isolation.shared(self._records)
+        record[:, VALUE] += self._wallets() + self._values
+        record[:, INITIAL] += self._haircuts
         return record
+
+    def _wallets(self) -> NDArray[np.int64]:
+        """Claims on the settlement asset that are not set aside for one contract."""
+        wallets: NDArray[np.int64] = (
+            self._ledger.balances[:, self._claims[0]] - self.isolation.aside
+        )
+        return wallets
 
     def _pay_interest(self, hours: float) -> None:
         """Borrowers pay lenders; the reserve and the dust are the fund's."""
         claims = self._ledger.balances[:, self._claims[0]]
         self._refresh()
         part = VALUE if self.params.lending.lend_unrealised else COST
-        nets = np.where(self._mine, claims + self._records[:, :, part].sum(axis=0), 0)
+        shared = self.isolation.shared(self._records)[:, part]
+        nets = np.where(self._mine, self._wallets() + shared, 0)
         self.interest = interest_of(nets, self.params.lending, hours)
         received, fund = self.interest.received_atoms, self.custody.fund
         claims += received
@@ -201,6 +227,7 @@ class ClearingHouse(Venue):
             interest.utilisation if interest else 0.0,
             interest.borrow_rate if interest else 0.0,
             np.asarray(self.settlement.to_units(self.records()[:, : MAINTENANCE + 1])),
+            np.asarray(self.settlement.to_units(self.isolation.aside)),
         )
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
@@ -231,14 +258,16 @@ class ClearingHouse(Venue):
         for row, sign in ((account, 1), (vault, -1)):
             balances[row, asset] -= sign * atoms
             balances[row, claims] += sign * atoms
-        before = int(self._values[account])
+        before = self._values[account], self._haircuts[account], *record[account]
         if coin:
-            self._values[account] = self._worth(balances[account : account + 1])[0]
-        change = int(self._values[account]) - before if coin else atoms
-        record[account, VALUE] += change
+            value, haircut = self._worth(balances[account : account + 1])[:, 0]
+            record[account, VALUE] += value - self._values[account]
+            record[account, INITIAL] += haircut - self._haircuts[account]
+            self._values[account], self._haircuts[account] = value, haircut
+        else:
+            record[account, VALUE] += atoms
         if atoms < 0 and not self._may_leave(account, record):
-            record[account, VALUE] -= change
-            self._values[account] = before
+            self._values[account], self._haircuts[account], *record[account] = before
             for row, sign in ((account, 1), (vault, -1)):
                 balances[row, asset] += sign * atoms
                 balances[row, claims] -= sign * atoms
@@ -248,7 +277,7 @@ class ClearingHouse(Venue):
     def _may_leave(self, account: int, record: NDArray[np.int64]) -> bool:
         """Whether, after a withdrawal, margin is left; without lending, nothing is owed either."""
         equity, initial, _, cost = record[account].tolist()
-        wallet = int(self._ledger.balances[account, self._claims[0]]) + cost
+        wallet = int(self._wallets()[account]) + cost
         covered = min(equity, wallet + int(self._values[account])) >= initial
         return covered and (self.params.lending.enabled or wallet >= 0)
 
@@ -257,14 +286,16 @@ class ClearingHouse(Venue):
         self._stale[:] = True
         record, balances, fund = self.records(), self._ledger.balances, self.custody.fund
         claims = balances[:, self._claims[0]]
-        spent = (claims < 0) & (record[:, VALUE] <= 0) & (record[:, INITIAL] == 0)
+        self._forgive_isolated(claims)
+        wallets = self._wallets()
+        spent = (wallets < 0) & (record[:, VALUE] <= 0) & (record[:, INITIAL] == 0)
         spent &= record[:, MAINTENANCE] == 0
         spent[[self.custody.vault, fund]] = False
         accounts = np.flatnonzero(spent)
         if not len(accounts):
             return
-        debts = -claims[accounts]
-        claims[accounts] = 0
+        debts = -wallets[accounts]
+        claims[accounts] += debts
         claims[fund] -= debts.sum()
         self.seized_atoms += int(debts.sum())
         self._flows.append(flows(fund, accounts, self._claims[0], debts, Reason.INSURANCE))
@@ -275,6 +306,19 @@ class ClearingHouse(Venue):
             self._flows.append(flows(accounts, fund, column, taken, Reason.LIQUIDATION))
         self._events.append(("seizure", float(self.settlement.to_units(int(debts.sum())))))
         self._value_coins()
+
+    def _forgive_isolated(self, claims: NDArray[np.int64]) -> None:
+        """Debts that isolated positions have left are the fund's."""
+        fund = self.custody.fund
+        for place, (accounts, atoms) in enumerate(self.isolation.kept):
+            contracts = self._ledger.balances[accounts, self.members[place].contract_column]
+            debts = np.where(contracts == 0, np.maximum(-atoms, 0), 0)
+            if debts.any():
+                claims[accounts] += debts
+                claims[fund] -= debts.sum()
+                self.isolation.keep(place, accounts, atoms + debts)
+                made = flows(fund, accounts, self._claims[0], debts, Reason.INSURANCE)
+                self._flows.append(made)
 
     def check(self) -> None:
         """Raise unless all claims are backed, coin by coin, and nobody owes a coin."""

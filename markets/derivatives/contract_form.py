@@ -105,6 +105,18 @@ class ContractForm:
         return lot, 1.0
 
 
+def form_of(params: Any, instrument: Instrument, settlement: Asset | None) -> ContractForm:
+    """The form that a venue's parameters name; a contract settles in its own asset unless told."""
+    own = instrument.base if params.contract is ContractKind.INVERSE else instrument.quote
+    return ContractForm(
+        params.contract,
+        instrument,
+        settlement or own,
+        params.contract_value_quote,
+        params.quanto_rate,
+    )
+
+
 def _whole(value: Decimal, field: str) -> int:
     if value < 1 or value != value.to_integral_value():
         raise ConfigError(field, f"atoms of one lot must be whole and >= 1, got {value}")

@@ -8,7 +8,7 @@ pays when F > 0. BitMEX also limits the change of F; dYdX v4 has no damper and c
 toward zero; Deribit accrues continuously on p = mark/index - 1.
 Only the ppm rules round; atoms owed are rounded by the venue, against the holder.
 Sources: BitMEX funding blog (2020-04-17), Binance (2025-09-18), Hyperliquid docs, dYdX v4-chain
-`perpetuals` module, Deribit (secondary). Left out: voting among dYdX validators.
+`perpetuals` module, Deribit (secondary). State between samples and stamps: `funding_meter`.
 """
 
 from typing import NamedTuple
@@ -138,6 +138,13 @@ def premium_ppm(
     elif index > best_ask and impact_ask < index:
         gap = impact_ask - index
     return int(np.trunc(np.round(gap * PPM / index, 6)))
+
+
+def median_vote_ppm(votes_ppm: list[int]) -> int:
+    """dYdX v4 median of one minute's votes; between two, their mean rounded away from zero."""
+    votes = sorted(votes_ppm)
+    total = votes[(len(votes) - 1) // 2] + votes[len(votes) // 2]
+    return -(-total // 2) if total > 0 else total // 2
 
 
 def rate_cap_ppm(im_ppm: int, maintenance_fraction_ppm: int, clamp_factor_ppm: int) -> int:

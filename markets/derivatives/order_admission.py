@@ -233,10 +233,13 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
 
 @kernel()
 def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
-    """What may be withdrawn: the lesser of equity and wallet, less initial margin."""
+    """What may be withdrawn of margin that is this venue's alone.
+
+    The lesser of equity and wallet, less initial margin.
+    """
     positions, terms = desk.positions, desk.terms
     contracts = positions.balances[account, terms.contract]
-    wallet = positions.balances[account, terms.margin] + positions.entry_atoms[account]
+    wallet = backing_atoms(positions, terms, account) + positions.entry_atoms[account]
     bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
     exposed = max(abs(contracts + bids), abs(contracts - asks))
     exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))

@@ -15,7 +15,6 @@ here is isolated from all it has elsewhere, unless a clearing house joins the co
 """
 
 import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,42 +24,42 @@ from markets.assets import Asset, Instrument
 from markets.derivatives.book_quotes import book_quotes
 from markets.derivatives.brackets import whole_brackets
 from markets.derivatives.clearing_house import ClearingHouse, house_of
-from markets.derivatives.contract_form import ContractForm
+from markets.derivatives.contract_form import form_of
 from markets.derivatives.custody import Custody
 from markets.derivatives.desk import Desk, clear_book
 from markets.derivatives.expiry import SettlementWindow
+from markets.derivatives.funding_meter import FundingMeter, FundingPrice, crosses
+from markets.derivatives.funding_payment import funding_flows, pay_funding, payments
 from markets.derivatives.liquidation_log import CloseOuts, LiquidationLog, liquidation_log
 from markets.derivatives.liquidation_presets import Stage
-from markets.derivatives.liquidation_work import ACCOUNT, BY, BY_BACKSTOP, BY_FUND, BY_ORDERS, LOTS
+from markets.derivatives.liquidation_work import BY, BY_BACKSTOP, LOTS
 from markets.derivatives.liquidator import liquidation_flows, liquidator_of, most_fills
 from markets.derivatives.margin_scaling import open_interest_brackets, rooted
-from markets.derivatives.marking import Marking, crosses
+from markets.derivatives.marking import Marking
 from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
+from markets.derivatives.perpetual_figures import Tally
 from markets.derivatives.perpetual_matching import execute
 from markets.derivatives.perpetual_params import PerpetualParams
 from markets.derivatives.perpetual_view import PerpetualView
 from markets.derivatives.positions import (
-    RATE_SCALE,
-    Positions,
     Terms,
     account_records,
+    backing_column,
     equity_column,
-    pay_funding,
+    no_positions,
     value_atoms,
 )
 from markets.derivatives.settlement import settle_dated, settle_period
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
-from markets.outcomes import FILL, Code, Fills, Flows, Reason, fee_flows, flows
+from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
 from markets.rounding import PPM
-from markets.spot.book import MAX_PRICE_TICKS, NO_PRICE, Book
+from markets.spot.book import MAX_PRICE_TICKS, Book
 from markets.venue import Moment, Venue
 
 if TYPE_CHECKING:
     from markets.market import Market
-
-_DEPTH = 0.01
 
 
 class Perpetual(Venue):
@@ -80,11 +79,16 @@ class Perpetual(Venue):
         super().__init__()
         self.name, self.domain, self.instrument = name, domain, instrument
         self.params = params or self.Params()
-        self.form = self._form(settlement)
+        self.form = form_of(self.params, instrument, settlement)
         self.contract = Asset(f"{name}:contract", 0, signed=True)
         self.custody = Custody(name, self.form.settlement)
         self.house: ClearingHouse | None = None
-        self.marking = Marking(self.params)
+        rates_ppm = (
+            self.params.initial_margin_ppm,
+            self.params.maintenance_tiers[0].maintenance_ppm,
+        )
+        self.funding = FundingMeter(self.params, rates_ppm)
+        self.marking = Marking(self.params, self.funding)
         self.book = Book()
         self.batches, self._short = 0, False
         self.expired = False
@@ -95,22 +99,10 @@ class Perpetual(Venue):
             self._window = SettlementWindow(
                 self.params.expiry_seconds, self.params.settlement_window_seconds
             )
-        self._tally = _StepTally()
-        self._last_volume_lots = 0
-        self._last_ticks = NO_PRICE
+        self._tally = Tally()
+        self._unreported_funding = False
         self._without_flows: list[Fills] = []
         self._liquidations: list[CloseOuts] = []
-
-    def _form(self, settlement: Asset | None) -> ContractForm:
-        kind = self.params.contract
-        own = self.instrument.base if kind == "inverse" else self.instrument.quote
-        return ContractForm(
-            kind,
-            self.instrument,
-            settlement or own,
-            self.params.contract_value_quote,
-            self.params.quanto_rate,
-        )
 
     def columns(self) -> tuple[Asset, ...]:
         """Underlying and collateral, then the venue's own contracts and claims."""
@@ -167,10 +159,8 @@ class Perpetual(Venue):
         self.book.ensure(accounts=rows)
         elsewhere = ledger.domain != ledger.domain_names.index(self.domain)
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
-        columns = [np.zeros(rows, np.int64) for _ in range(4)]
-        columns[3] += ledger.balances[:, self._terms.margin]
-        others = [np.zeros(rows if self.house else 0, np.int64) for _ in range(3)]
-        self._positions = Positions(ledger.balances, *columns, *others)
+        self._positions = no_positions(ledger.balances, self._terms)
+        self._payments = payments(rows, self.funding.is_continuous)
         self._set_rules(rows)
 
     def _set_rules(self, rows: int) -> None:
@@ -201,8 +191,7 @@ class Perpetual(Venue):
         """Take index and mark of the step; funding at its stamp, settlement at expiry."""
         if self.expired:
             return
-        self._last_volume_lots = self._tally.volume_lots
-        self._tally = _StepTally()
+        self._tally.begin()
         members = [
             self._market.venues[name].measure(moment).get("mid", math.nan)
             for name in self.params.index_venues
@@ -220,8 +209,8 @@ class Perpetual(Venue):
                 self._window.add(moment.seconds, self.marking.index)
                 if moment.seconds >= cast(float, self.params.expiry_seconds):
                     self._expire(self._window.mean)
-            elif self.marking.stamp(moment):
-                self._pay_funding()
+            elif (due_1e9 := self.funding.due_1e9(moment)) != 0:
+                self._pay_funding(due_1e9)
             if crosses(moment, self.params.liquidation.value("clawback_seconds")):
                 self._settle_period()
 
@@ -235,9 +224,11 @@ class Perpetual(Venue):
         self._set_mark(settlement_price)
         self.marking.mark = self.instrument.to_price(self._terms.mark_ticks)
         clear_book(self._desk(0))
+        self._hear_of_isolated()
         made, cut = settle_dated(self._positions, self._terms, self.params.settlement_fee_ppm)
         self._flows += made
         self.expired = True
+        self._leave_house()
         self._events.append(("settlement", self.marking.mark))
         if cut:
             self._events.append(("clawback", self._units(cut)))
@@ -256,16 +247,21 @@ class Perpetual(Venue):
     def _base_of(self, lots: Any, price_ticks: Any) -> Any:
         return self.form.to_base(lots, self.instrument.to_price(np.maximum(price_ticks, 1)))
 
-    def _pay_funding(self) -> None:
-        terms = self._terms
-        owed_atoms = np.empty(len(self._positions.balances), np.int64)
-        rate_1e9 = round(self.marking.funding_rate * RATE_SCALE)
-        pay_funding(self._positions, terms, rate_1e9, owed_atoms)
-        owed_atoms[terms.fund] = 0
-        payers = np.flatnonzero(owed_atoms)
-        self._flows.append(
-            flows(payers, terms.fund, terms.margin, owed_atoms[payers], Reason.FUNDING)
-        )
+    def _pay_funding(self, rate_1e9: int) -> None:
+        """Post what falls due; rows for the record are made when they are asked for."""
+        if self._unreported_funding:
+            self._report_funding()
+        self._hear_of_isolated()
+        terms, price_ticks = self._terms, self._terms.mark_ticks
+        if self.params.funding_price is FundingPrice.INDEX:
+            price_ticks = max(1, self.instrument.to_ticks(self.marking.index))
+        pay_funding(self._positions, terms, rate_1e9, price_ticks, self._payments)
+        self._unreported_funding = True
+        self._leave_house()
+
+    def _report_funding(self) -> None:
+        self._flows.append(funding_flows(self._payments, self._terms))
+        self._unreported_funding = False
 
     def observe(self, moment: Moment) -> PerpetualView:
         """Quotes, mark, funding and margin of the step."""
@@ -276,15 +272,15 @@ class Perpetual(Venue):
             instrument=self.instrument,
             bid_ticks=self.book.bid_ticks,
             ask_ticks=self.book.ask_ticks,
-            last_ticks=self._last_ticks,
-            volume_lots=self._last_volume_lots,
+            last_ticks=self._tally.last_ticks,
+            volume_lots=self._tally.last_volume_lots,
             _venue=cast(Any, self),
             _batches=self.batches,
             mark=marking.mark,
             index_price=marking.index,
-            premium=marking.premium,
-            funding_rate=marking.funding_rate,
-            seconds_to_funding=marking.seconds_to_funding(moment.seconds),
+            premium=self.funding.premium,
+            funding_rate=self.funding.rate,
+            seconds_to_funding=self.funding.seconds_left(moment.seconds),
             contract_column=self._terms.contract,
             margin_column=self._terms.margin,
             initial_margin_rate=self.params.initial_margin_ppm / PPM,
@@ -305,6 +301,7 @@ class Perpetual(Venue):
         desk = self._desk(self.book.count + 2 * len(limits))
         execute(desk, self._rules, intents, codes)
         self._keep(desk)
+        self._leave_house()
         return codes
 
     def _hear_house(self) -> None:
@@ -312,11 +309,39 @@ class Perpetual(Venue):
         if self.house is not None and self._terms.mark_ticks > 0:
             self.house.inform(self)
 
+    def _hear_of_isolated(self) -> None:
+        """The same, as far as it is needed to move claims: for accounts isolated here."""
+        if self._positions.isolated.any():
+            self._hear_house()
+
+    def _leave_house(self) -> None:
+        """Say what isolated accounts have here now that this venue has moved claims."""
+        if self.house is not None:
+            self.house.dismiss(self)
+
+    def isolated_margin(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Accounts whose margin here is their own, and what they have set aside, in atoms.
+
+        One with nothing left of either joins the others again.
+        """
+        positions, terms = self._positions, self._terms
+        accounts = np.flatnonzero(positions.isolated)
+        atoms = backing_column(positions, terms, accounts)
+        flat = positions.balances[accounts, terms.contract] == 0
+        done = flat & (atoms == 0) & (self.book.arrays.heads[accounts] == 0)
+        positions.isolated[accounts[done]] = False
+        return accounts[~done], atoms[~done]
+
     def records(self, into: NDArray[np.int64]) -> None:
         """By account: value, initial margin, maintenance and cost of the position, in atoms."""
         if self._terms.mark_ticks > 0:
             rules = (self._rules.initial, self._liquidator.maintenance)
             account_records(self._positions, self._terms, rules, into)
+
+    @property
+    def contract_column(self) -> int:
+        """Column of the ledger that holds the contracts."""
+        return self._terms.contract
 
     @property
     def held_claim(self) -> int:
@@ -342,12 +367,7 @@ class Perpetual(Venue):
         if len(fills):
             self._fills.append(fills)
             self._without_flows.append(fills)
-            traded = fills["reason"] != Reason.ADL
-            self._tally.trades += int(traded.sum())
-            self._tally.volume_lots += int(fills["size_lots"][traded].sum())
-            self._tally.adl_lots += int(fills["size_lots"][~traded].sum())
-            if traded.any():
-                self._last_ticks = int(fills["price_ticks"][traded][-1])
+            self._tally.add_fills(fills)
         return fills
 
     def liquidate(self, moment: Moment) -> None:
@@ -374,6 +394,7 @@ class Perpetual(Venue):
             equity = float(self.equity(self.accounts[1:2])[0])
             self._events.append(("shortfall", max(0.0, -equity)))
         self.shortfalls, self._short = self.shortfalls + short, short
+        self._leave_house()
 
     def _close(self, unsafe: NDArray[np.int64], moment: Moment) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
@@ -382,9 +403,7 @@ class Perpetual(Venue):
         rows, fills = self._liquidator.run(desk, unsafe, moment), self._keep(desk)
         self._flows += liquidation_flows(rows, fills, self._terms)
         self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
-        forced = rows[np.isin(rows[:, BY], (BY_ORDERS, BY_BACKSTOP, BY_FUND))]
-        self._tally.liquidated |= set(forced[:, ACCOUNT].tolist())
-        self._tally.liquidated_lots += int(np.abs(forced[:, LOTS]).sum())
+        self._tally.add_close_outs(rows)
         taken = np.abs(rows[rows[:, BY] == BY_BACKSTOP, LOTS]).sum()
         if taken:
             self._events.append(("backstop", self._base_of(int(taken), self._terms.mark_ticks)))
@@ -426,9 +445,12 @@ class Perpetual(Venue):
         super().forget()
         self._without_flows.clear()
         self._liquidations.clear()
+        self._unreported_funding = False
 
     def drain_flows(self) -> Flows:
         """Fees, funding, liquidations and ADL since the last call."""
+        if self._unreported_funding:
+            self._report_funding()
         if self._without_flows:
             fills = np.concatenate(self._without_flows)
             self._flows.append(fee_flows(fills, self._terms.fees, self._terms.margin))
@@ -457,40 +479,7 @@ class Perpetual(Venue):
 
     def measure(self, moment: Moment) -> dict[str, float]:
         """The step's figures; depth is what rests within 1 % of the mid."""
-        view, tally = self.observe(moment), self._tally
-        depth = [math.nan, math.nan]
-        if not math.isnan(view.mid):
-            mid_ticks = (view.bid_ticks + view.ask_ticks) / 2
-            bids = view.depth_lots(1, math.ceil(mid_ticks * (1 - _DEPTH)))
-            asks = view.depth_lots(-1, math.floor(mid_ticks * (1 + _DEPTH)))
-            depth = [self._base_of(lots, mid_ticks) for lots in (bids, asks)]
-        mark_ticks = self._terms.mark_ticks
         longs = np.maximum(self._positions.balances[:, self._terms.contract], 0)
-        return {
-            "mid": view.mid,
-            "bid": view.bid,
-            "ask": view.ask,
-            "bid_depth": depth[0],
-            "ask_depth": depth[1],
-            "volume": self._base_of(tally.volume_lots, mark_ticks),
-            "trades": tally.trades,
-            "mark": view.mark,
-            "index": view.index_price,
-            "funding_rate": view.funding_rate,
-            "open_interest": self._base_of(int(longs.sum()), mark_ticks),
-            "insurance_fund": float(self.equity(self.accounts[1:2])[0]),
-            "liquidations": len(tally.liquidated),
-            "liquidated": self._base_of(tally.liquidated_lots, mark_ticks),
-            "adl": self._base_of(tally.adl_lots, mark_ticks),
-        }
-
-
-@dataclass
-class _StepTally:
-    """What has happened since the step began."""
-
-    trades: int = 0
-    volume_lots: int = 0
-    liquidated: set[int] = field(default_factory=set)
-    liquidated_lots: int = 0
-    adl_lots: int = 0
+        fund = float(self.equity(self.accounts[1:2])[0])
+        mark_price = self.instrument.to_price(max(1, self._terms.mark_ticks))
+        return self._tally.figures(self.observe(moment), mark_price, int(longs.sum()), fund)

@@ -3,9 +3,11 @@
 PLACE goes through `order_admission`, meets the book in price-time order and leaves the rest there,
 unless it is immediate-or-cancel. CANCEL and CANCEL_ALL take own orders out. DEPOSIT turns
 collateral into a claim on the vault; WITHDRAW turns free margin back, unrealised profit apart, as
-far as the vault holds collateral. Codes are those of the spot book, with INSUFFICIENT_MARGIN and
-REDUCE_ONLY. Room for orders and fills is the caller's business and must be there before. Left out:
-stops, icebergs and orders with an expiry, which are refused; changing an order in place.
+far as the vault holds collateral. In a group a deposit is margin for all contracts, and one flagged
+ISOLATED for this alone; other margin is withdrawn at the house. Codes are those of the spot book,
+with INSUFFICIENT_MARGIN and REDUCE_ONLY. Room for orders and fills is the caller's business and
+must be there before. Left out: stops, icebergs and orders with an expiry, which are refused;
+changing an order in place.
 """
 
 from typing import Any
@@ -26,6 +28,7 @@ from markets.intents import (
     CANCEL_ALL,
     DEPOSIT,
     IMMEDIATE_OR_CANCEL,
+    ISOLATED,
     MARKET,
     PLACE,
     REDUCE_ONLY,
@@ -112,11 +115,48 @@ def _move_collateral(desk: Desk, account: int, collateral_atoms: int) -> None:
 
 
 @kernel()
-def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int) -> int:
+def _isolate(desk: Desk, account: int) -> bool:
+    """Hold an account's margin here apart from the rest, unless it has a position or orders."""
+    positions, terms = desk.positions, desk.terms
+    if positions.balances[account, terms.contract] != 0 or desk.book.heads[account] > 0:
+        return False
+    positions.isolated[account] = True
+    positions.other_equity[account] = -positions.balances[account, terms.margin]
+    positions.other_initial[account] = 0
+    positions.other_maintenance[account] = 0
+    return True
+
+
+@kernel()
+def _transfer_in_group(
+    desk: Desk, rules: Rules, account: int, collateral_atoms: int, isolated: bool
+) -> int:
+    """Deposit for all contracts or for this one; withdraw, below 0, what is isolated here."""
+    positions, terms = desk.positions, desk.terms
+    if collateral_atoms > 0:
+        if positions.balances[account, terms.quote] < collateral_atoms:
+            return _INSUFFICIENT_BALANCE
+        if isolated and not positions.isolated[account] and not _isolate(desk, account):
+            return _INVALID
+    elif not isolated or not positions.isolated[account]:
+        return _INVALID
+    elif -collateral_atoms > min(
+        free_margin_atoms(desk, rules, account), positions.balances[terms.vault, terms.quote]
+    ):
+        return _INSUFFICIENT_MARGIN
+    _move_collateral(desk, account, collateral_atoms)
+    if positions.isolated[account] and not isolated:
+        positions.other_equity[account] -= collateral_atoms
+    return _DONE
+
+
+@kernel()
+def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int, flags: int) -> int:
     """Deposit, or withdraw where the amount is negative."""
     balances, terms = desk.positions.balances, desk.terms
     if terms.grouped:
-        return _INVALID
+        isolated = flags & ISOLATED != 0
+        return _transfer_in_group(desk, rules, account, collateral_atoms, isolated)
     if collateral_atoms > 0 and balances[account, terms.quote] < collateral_atoms:
         return _INSUFFICIENT_BALANCE
     if collateral_atoms < 0:
@@ -151,7 +191,7 @@ def execute(desk: Desk, rules: Rules, intents: NDArray[np.void], codes: NDArray[
             drop_orders(desk, account)
             code = _CANCELLED
         elif action == DEPOSIT and intent.size > 0:
-            code = _transfer(desk, rules, account, intent.size)
+            code = _transfer(desk, rules, account, intent.size, intent.flags)
         elif action == WITHDRAW and intent.size > 0:
-            code = _transfer(desk, rules, account, -intent.size)
+            code = _transfer(desk, rules, account, -intent.size, intent.flags)
         codes[row] = code

@@ -40,5 +40,8 @@ class PerpetualView(BookView):
     """Infinite for a perpetual, 0 once it has settled."""
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Claims and positions of the accounts at the mark, in quote units, as they are now."""
+        """Claims and positions of the accounts at the mark, in quote units, as they are now.
+
+        In a clearing house, all that they have there; of one whose margin here is isolated, that.
+        """
         return cast("Perpetual", cast(Any, self._venue)).equity(accounts)

@@ -8,10 +8,10 @@ and K being `notional_atoms` (see `contract_form`). So with the mark a whole num
 
 exactly for linear contracts, short by less than an atom a holder for inverse ones.
 `entry_atoms` is the signed cost of c at average cost: wallet = m + entry, profit = equity - wallet.
-Funding owed is rounded up, so payers pay and receivers get the atom against them; the dust, never
-below 0, is the fund's. The margin a position needs stands in `brackets`.
-A part of an amount is ceil(amount*part/whole) of running totals, so that parts add up exactly.
-The form (contracts, quote balance) is dYdX's; average cost is Binance's and BitMEX's.
+Loops over all accounts value positions by a `Pricer`, which divides by multiplying and corrects the
+quotient, to the same atom. The margin a position needs stands in `brackets`. A part of an amount is
+ceil(amount*part/whole) of running totals, so that parts add up exactly. The form (contracts, quote
+balance) is dYdX's; average cost is Binance's and BitMEX's.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,8 @@ from markets.derivatives.brackets import Brackets, requirement_atoms
 from markets.derivatives.contract import INVERSE
 from markets.kernel import kernel
 
-RATE_SCALE = 1_000_000_000
+_EXACT = 2**50
+"""Below it a float64 quotient is off by less than one."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -53,8 +54,9 @@ class Terms(NamedTuple):
 class Positions(NamedTuple):
     """The ledger matrix; by account, cost of the position, lots on offer, net deposits.
 
-    The last three, of no length unless the venue is one of a group: what the account's other
-    contracts and collateral are worth, and the margin that they need.
+    The last four, of no length unless the venue is one of a group: what the account's other
+    contracts and collateral are worth, and the margin that they need; and whether its margin here
+    is isolated: then its claims but for what it has set aside here count as worth less than zero.
     """
 
     balances: NDArray[np.int64]
@@ -65,6 +67,24 @@ class Positions(NamedTuple):
     other_equity: Integers
     other_initial: Integers
     other_maintenance: Integers
+    isolated: NDArray[np.bool_]
+
+
+def no_positions(balances: NDArray[np.int64], terms: Terms) -> Positions:
+    """Positions of a venue that has not begun: claims that accounts have count as deposited."""
+    own = np.zeros((3, len(balances)), np.int64)
+    group = np.zeros((3, len(balances) if terms.grouped else 0), np.int64)
+    return Positions(
+        balances,
+        entry_atoms=own[0],
+        open_bid_lots=own[1],
+        open_ask_lots=own[2],
+        deposited_atoms=balances[:, terms.margin].copy(),
+        other_equity=group[0],
+        other_initial=group[1],
+        other_maintenance=group[2],
+        isolated=np.zeros(group.shape[1], np.bool_),
+    )
 
 
 @kernel(inline="always")
@@ -73,14 +93,6 @@ def share_up(amount_atoms: int, part: int, whole: int) -> int:
     quotient = amount_atoms // whole
     rest = amount_atoms - quotient * whole
     return quotient * part - (-(rest * part) // whole)
-
-
-@kernel(inline="always")
-def funding_owed(notional_atoms: int, rate_1e9: int) -> int:
-    """ceil(notional*rate/10**9): what a signed notional pays, rounded against its holder."""
-    whole = notional_atoms // RATE_SCALE
-    rest = notional_atoms - whole * RATE_SCALE
-    return whole * rate_1e9 - (-(rest * rate_1e9) // RATE_SCALE)
 
 
 @register_jitable
@@ -99,11 +111,38 @@ def cost_atoms(terms: Terms, signed_lots: Any, price_ticks: int) -> Any:
     return -value_atoms(terms, -signed_lots, price_ticks)
 
 
-@register_jitable
-def notional_of(terms: Terms, signed_lots: Any) -> Any:
-    """Value at the mark, above 0 for longs whatever the form."""
-    value = value_atoms(terms, signed_lots, terms.mark_ticks)
-    return -value if terms.form == INVERSE else value
+class Pricer(NamedTuple):
+    """What turns lots into value at one price: value = lots*unit + floor(-lots*rest/price)."""
+
+    unit_atoms: int
+    rest_atoms: int
+    """0 where the value is a whole multiple of the lots, as it always is of linear contracts."""
+    price_ticks: int
+    per_tick: float
+
+
+@kernel(inline="always")
+def pricer(terms: Terms, price_ticks: int) -> Pricer:
+    """The pricer of a venue's contract."""
+    if terms.form == INVERSE:
+        quotient = terms.notional_atoms // price_ticks
+        rest = terms.notional_atoms - quotient * price_ticks
+        return Pricer(-quotient, rest, price_ticks, 1.0 / price_ticks)
+    return Pricer(price_ticks * terms.notional_atoms, 0, price_ticks, 1.0 / price_ticks)
+
+
+@kernel(inline="always")
+def worth(by: Pricer, signed_lots: int) -> int:
+    """`value_atoms` at the pricer's price, without a division."""
+    whole = signed_lots * by.unit_atoms
+    if by.rest_atoms == 0:
+        return whole
+    above = -signed_lots * by.rest_atoms
+    if above > _EXACT or above < -_EXACT:
+        return whole + above // by.price_ticks
+    quotient = int(np.floor(above * by.per_tick))
+    left = above - quotient * by.price_ticks
+    return whole + quotient + (left >= by.price_ticks) - (left < 0)
 
 
 @kernel()
@@ -177,39 +216,20 @@ def take_lots(
 
 
 @kernel()
-def pay_funding(positions: Positions, terms: Terms, rate_1e9: int, owed_atoms: Integers) -> int:
-    """Settle one stamp; writes what each account paid and gives the dust to the fund."""
-    balances = positions.balances
-    total = 0
-    for account in range(len(owed_atoms)):
-        contracts = balances[account, terms.contract]
-        owed_atoms[account] = 0
-        if contracts != 0:
-            owed = funding_owed(notional_of(terms, contracts), rate_1e9)
-            owed_atoms[account] = owed
-            balances[account, terms.margin] -= owed
-            total += owed
-    balances[terms.fund, terms.margin] += total
-    return total
-
-
-@kernel()
 def account_records(
     positions: Positions, terms: Terms, rules: tuple[Brackets, Brackets], records: NDArray[np.int64]
 ) -> None:
     """By account: value of the position, initial margin with open orders, maintenance, cost."""
+    by = pricer(terms, terms.mark_ticks)
     for account in range(len(records)):
         contracts = positions.balances[account, terms.contract]
         bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
         records[account] = 0
         if contracts != 0 or bids != 0 or asks != 0:
-            value = value_atoms(terms, contracts, terms.mark_ticks)
+            value = worth(by, contracts)
             exposed = max(abs(contracts + bids), abs(contracts - asks))
-            initial = requirement_atoms(
-                rules[0], abs(value_atoms(terms, exposed, terms.mark_ticks))
-            )
             records[account, 0] = value
-            records[account, 1] = initial
+            records[account, 1] = requirement_atoms(rules[0], abs(worth(by, exposed)))
             records[account, 2] = requirement_atoms(rules[1], abs(value))
             records[account, 3] = positions.entry_atoms[account]
 
@@ -222,7 +242,7 @@ def find_unsafe(
 
     `ratios` is equity over maintenance; a debt without position counts as minus infinity.
     """
-    balances = positions.balances
+    balances, by = positions.balances, pricer(terms, terms.mark_ticks)
     found = 0
     for account in range(len(balances)):
         contracts = balances[account, terms.contract]
@@ -232,7 +252,7 @@ def find_unsafe(
                 continue
             ratio = -np.inf
         else:
-            value = value_atoms(terms, contracts, terms.mark_ticks)
+            value = worth(by, contracts)
             needed = requirement_atoms(brackets, abs(value))
             equity = claim + value
             if terms.grouped:
