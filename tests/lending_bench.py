@@ -1,4 +1,4 @@
-"""A lending pool on a chain with a few rich users, for its tests: ETH, USDC and a coin no collateral."""
+"""A lending pool on a chain with a few rich users; the third of its coins is no collateral."""
 
 from typing import Any
 
@@ -18,9 +18,7 @@ ETH, USDC, GHO = range(3)
 STEP_SECONDS = 3_600.0
 RESERVES = (
     ReserveParams(kink=0.8, rate_at_0=0.01, rate_at_kink=0.048, rate_at_1=0.848),
-    ReserveParams(
-        kink=0.9, rate_at_kink=0.035, rate_at_1=0.635, ltv_ppm=800_000, threshold_ppm=850_000
-    ),
+    ReserveParams(rate_at_kink=0.035, rate_at_1=0.635, ltv_ppm=800_000, threshold_ppm=850_000),
     ReserveParams(ltv_ppm=0, threshold_ppm=0),
 )
 
