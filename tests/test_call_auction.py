@@ -179,6 +179,18 @@ def test_orders_too_eager_for_the_collar_are_refused():
     assert codes == [Code.OUTSIDE_BAND, Code.RESTING, Code.OUTSIDE_BAND, Code.RESTING, Code.INVALID]
 
 
+@pytest.mark.parametrize("lots", [2**54, 2**55 + 1, 2**63 - 1])
+def test_no_size_is_too_large_to_be_refused(lots):
+    call = Period(phase="call", start_seconds=0, end_seconds=5)
+    for floor in (Floor(opening=7.0), Floor(OrderBook, opening=7.0, periods=(call,))):
+        before = floor.market.ledger.balances.copy()
+        sides = (market_order(0, floor.traders[0], side, lots) for side in (BUY, SELL))
+        codes = floor.step(0, *sides, floor.limit(1, BUY, 10, 100))
+        assert max(codes[:2]) < 0
+        assert floor.venue.book.count == 1
+        assert (floor.market.ledger.balances[floor.traders[0]] == before[floor.traders[0]]).all()
+
+
 def test_hidden_lots_take_part():
     floor = Floor()
     floor.step(

@@ -15,10 +15,10 @@ from markets.intents import (
     POST_ONLY,
     SELL,
 )
-from markets.outcomes import Code
+from markets.outcomes import FILL, Code
 from markets.spot.fees import Tier
 from tests.reference.order_book import Rules
-from tests.test_order_book import Session
+from tests.test_order_book import Floor, Session
 
 FLAGS = [0] * 8 + [IMMEDIATE_OR_CANCEL, POST_ONLY, FILL_OR_KILL, FILL_OR_KILL]
 TIERS = (Tier(volume=1.0, maker_fee_ppm=-200, taker_fee_ppm=300),)
@@ -119,6 +119,21 @@ RULES = [
 def test_every_order_type_agrees_with_the_reference(rules):
     seen = play(session_of(**rules), seed=5, messages=600)
     assert {Code.RESTING, Code.FILLED, Code.UNFILLED, Code.WAITING, Code.CANCELLED} <= seen
+
+
+@pytest.mark.parametrize("orders", [7, 60])
+def test_shares_and_the_rest_by_time_fit_the_buffer_of_fills(orders):
+    """Taking all but one lot of many orders of two fills each of them twice, but for the last."""
+    floor = Floor(priority="pro_rata")
+    floor.do(*[floor.limit(0, SELL, 2, 100)] * orders)
+    memory = np.zeros(4 * orders, FILL)
+    memory["reason"] = 77
+    floor.venue._fill_buffer = memory[: orders + 1]
+    assert floor.do(floor.limit(1, BUY, 2 * orders - 1, 100)) == [Code.FILLED]
+    assert (memory["reason"][orders + 1 :] == 77).all()
+    fills = floor.fills()
+    assert len(fills) == 2 * orders - 1
+    assert fills["size_lots"].sum() == 2 * orders - 1
 
 
 @pytest.mark.slow

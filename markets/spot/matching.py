@@ -300,7 +300,7 @@ def _place_in_call(
     book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
 ) -> int:
     """Rest without matching; market and immediate orders for the next call only."""
-    if entry.flags & FILL_OR_KILL:
+    if entry.flags & FILL_OR_KILL or float(entry.size_lots) * terms.lot_atoms > MAX_ATOMS:
         return _INVALID
     limit_ticks = entry.limit_ticks
     edge_ticks = terms.call_high_ticks if entry.side > 0 else terms.call_low_ticks
@@ -335,9 +335,18 @@ def _place_in_call(
 
 
 @kernel()
-def has_room(book: BookArrays, batch: Batch, size_lots: int, limit_ticks: int) -> bool:
-    """Whether an order's fills fit the buffer and its rest the book."""
-    most_fills = min(size_lots, book.state[COUNT] + batch.tally[REFILLS])
+def has_room(
+    book: BookArrays, terms: Terms, batch: Batch, size_lots: int, limit_ticks: int
+) -> bool:
+    """Whether an order's fills fit the buffer and its rest the book.
+
+    Each resting order can be met once, and once more for each time that it shows more; under pro
+    rata also once for its share.
+    """
+    most_fills = book.state[COUNT] + batch.tally[REFILLS]
+    if terms.pro_rata:
+        most_fills += book.state[COUNT]
+    most_fills = min(size_lots, most_fills)
     if batch.fills.size - batch.tally[FILLED_ROWS] >= most_fills and fits(book, limit_ticks):
         return True
     batch.tally[NEEDED_TICKS] = limit_ticks
@@ -360,7 +369,7 @@ def place(
     if terms.phase == _CALL:
         return _place_in_call(book, balances, terms, batch, entry)
     limit_ticks = 0 if entry.flags & MARKET else entry.limit_ticks
-    if not has_room(book, batch, entry.size_lots, limit_ticks):
+    if not has_room(book, terms, batch, entry.size_lots, limit_ticks):
         return _PENDING
     if entry.flags & MARKET:
         return _place_market(book, balances, terms, batch, entry)

@@ -119,7 +119,7 @@ def _replace(
         return code
     if terms.phase == _CALL and beyond_call(terms, entry):
         return _OUTSIDE_BAND
-    if not has_room(book, batch, entry.size_lots, limit_ticks):
+    if not has_room(book, terms, batch, entry.size_lots, limit_ticks):
         return _PENDING
     if not _is_covered_without(book, balances, terms, entry, slot):
         return _INSUFFICIENT_BALANCE

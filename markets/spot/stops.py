@@ -141,7 +141,7 @@ def let_in(
         order, clause = stops.orders[slot], stops.clauses[slot]
         account = order.account
         limit_ticks = 0 if order.flags & MARKET else order.venue_atoms
-        if not has_room(book, batch, order.size_lots, limit_ticks):
+        if not has_room(book, terms, batch, order.size_lots, limit_ticks):
             return False
         maker_fee_ppm, taker_fee_ppm = terms.maker_fee_ppm, terms.taker_fee_ppm
         if terms.tiered:
