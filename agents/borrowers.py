@@ -37,14 +37,19 @@ class Borrowers(Cohort):
         borrowed: int = Field(1, ge=0)
         """Which of them is the loan."""
         count: int = Field(200, ge=1)
+        """Members of the cohort."""
         collateral_median: float = Field(10.0, gt=0)
+        """Collateral of a member, the median over the cohort."""
         collateral_sigma: float = Field(1.0, ge=0)
+        """Standard deviation of its logarithm."""
         rate_median: float = Field(0.08, gt=0)
         """Highest rate a year that a member pays, over the cohort."""
         rate_sigma: float = Field(0.5, ge=0)
+        """Standard deviation of its logarithm."""
         health_median: float = Field(1.6, gt=1)
         """Health that a member aims at: 1 plus a lognormal part."""
         health_sigma: float = Field(0.5, ge=0)
+        """Standard deviation of the logarithm of the part above 1."""
         guard: float = Field(0.85, gt=0, le=1)
         """Part of that health below which a member pays back."""
         attentive: float = Field(0.5, ge=0, le=1)
@@ -52,6 +57,7 @@ class Borrowers(Cohort):
         least_change: float = Field(0.02, ge=0)
         """Part of a debt below which nothing more is borrowed."""
         looks_per_day: float = Field(4.0, gt=0)
+        """How often a member looks, on average."""
         gas: float = Field(500.0, ge=0)
         """Held besides in the pool's second coin, to pay for gas."""
 

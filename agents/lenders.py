@@ -30,9 +30,13 @@ class Lenders(Cohort):
         coin: int = Field(1, ge=0)
         """Which of the pool's coins."""
         count: int = Field(200, ge=1)
+        """Members of the cohort."""
         stake_median: float = Field(20_000.0, gt=0)
+        """What a member has, the median over the cohort."""
         stake_sigma: float = Field(1.0, ge=0)
+        """Standard deviation of the logarithm of what it has."""
         yield_median: float = Field(0.02, gt=0)
+        """Yield that a member asks for, the median."""
         yield_sigma: float = Field(0.5, ge=0)
         """Standard deviation of the logarithm of the yield asked for."""
         margin: float = Field(0.1, ge=0)
@@ -40,6 +44,7 @@ class Lenders(Cohort):
         run_above: float = Field(1.0, ge=0, le=1)
         """Utilisation above which everybody who looks wants out; 1: nobody does."""
         looks_per_day: float = Field(4.0, gt=0)
+        """How often a member looks, on average."""
         gas: float = Field(500.0, ge=0)
         """Held besides in the pool's second coin, to pay for gas."""
 

@@ -58,6 +58,7 @@ class LoanLiquidator(Trader):
         quote: float = Field(gt=0)
         """Purse, in the pool's second coin."""
         minimum_profit: float = Field(1.0, ge=0)
+        """Quote that must be left of a liquidation."""
         most_per_step: int = Field(50, ge=1)
         """Accounts liquidated in a step."""
 

@@ -69,7 +69,7 @@ def test_lenders_who_run_find_no_cash_and_make_loans_dear(usual: Outcome) -> Non
 
 
 def test_borrowers_leave_where_the_rate_is_too_high(usual: Outcome) -> None:
-    dear = outcome(bank__reserves=[{}, {"rate_at_0": 0.5, "rate_at_kink": 0.6}])
+    dear = outcome(loan__rate_at_0=0.5, loan__rate_at_kink=0.6)
     assert dear.metrics["utilisation_mean"] < 0.1 < usual.metrics["utilisation_mean"]
 
 

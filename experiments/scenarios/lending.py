@@ -31,7 +31,7 @@ from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
-from markets.lending.lending_params import ReserveParams
+from markets.lending.lending_params import LendingRules, ReserveParams
 from markets.lending.lending_pool import LendingPool
 from markets.pools.constant_product_pool import ConstantProductPool
 
@@ -43,20 +43,24 @@ class Params(params.Params):
     """What can be set; amounts of agents in units."""
 
     days: float = Field(20.0, gt=0, le=2_000)
+    """Length of the run."""
     step_seconds: float = Field(300.0, gt=0)
+    """Length of a step."""
     block_seconds: float = Field(12.0, gt=0)
+    """Time between blocks."""
     volatility_per_year: float = Field(0.8, ge=0)
+    """Of the price outside, the crash apart."""
     crash: float = Field(0.3, ge=0, lt=1)
     """Part by which the price falls in the `crash_hours` from the middle of the run."""
     crash_hours: float = Field(6.0, gt=0)
+    """How long the fall takes."""
     gas_fee: float = Field(2.0, ge=0)
     """Quote that a swap burns."""
-    bank: LendingPool.Params = LendingPool.Params(
-        reserves=(
-            ReserveParams(kink=0.8, rate_at_0=0.01, rate_at_kink=0.048, rate_at_1=0.848),
-            ReserveParams(kink=0.9, rate_at_kink=0.035, rate_at_1=0.635),
-        )
+    bank: LendingRules = LendingRules()
+    collateral: ReserveParams = ReserveParams(
+        kink=0.8, rate_at_0=0.01, rate_at_kink=0.048, rate_at_1=0.848
     )
+    loan: ReserveParams = ReserveParams(rate_at_kink=0.035, rate_at_1=0.635)
     outlet: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
     lenders: Lenders.Params = Lenders.Params(venue="bank")
     borrowers: Borrowers.Params = Borrowers.Params(venue="bank", collateral_median=10.0)
@@ -75,11 +79,13 @@ def build(params: Params, history: History | None = None) -> Scenario:
     """The scenario on a random walk with a crash, or on a history that takes its place."""
     base, quote = Asset("ETH", 9), Asset("USDC", 6)
     pair = Instrument(base, quote, tick_size=0.01, lot_size=0.0001)
+    reserves = (params.collateral, params.loan)
+    bank = LendingPool.Params(**params.bank.model_dump(), reserves=reserves)
     seconds = history.duration_seconds if history else params.days * DAY_SECONDS
     return Scenario(
         domains=(Chain("chain", params.block_seconds, quote.name, params.gas_fee),),
         venues=(
-            LendingPool("bank", "chain", (base, quote), params.bank),
+            LendingPool("bank", "chain", (base, quote), bank),
             ConstantProductPool("outlet", "chain", pair, params.outlet),
         ),
         agents=(

@@ -19,15 +19,23 @@ class ReserveParams(CurveParams):
     """One coin: its rates, what it counts as collateral, its caps in units (0: none)."""
 
     kink: float = Field(default=0.9, gt=0, lt=1)
+    """Utilisation from which the curve is steeper."""
     rate_at_kink: float = Field(default=0.04, ge=0)
+    """Borrow rate a year at the kink."""
     rate_at_1: float = Field(default=0.64, ge=0)
+    """Borrow rate a year where all is lent."""
     borrowable: bool = True
+    """Whether the coin is lent."""
     ltv_ppm: int = Field(default=750_000, ge=0, lt=PPM)
+    """Part of its worth that may be borrowed."""
     threshold_ppm: int = Field(default=800_000, ge=0, lt=PPM)
+    """Part of its worth that debts may reach before liquidation; 0: no collateral."""
     bonus_ppm: int = Field(default=50_000, ge=0, lt=PPM)
     """What a liquidator gets of this coin beyond what he pays."""
     supply_cap: float = Field(default=0.0, ge=0)
+    """Units beyond which nothing more is taken; 0: no cap."""
     borrow_cap: float = Field(default=0.0, ge=0)
+    """Units beyond which nothing more is lent; 0: no cap."""
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "ReserveParams":
@@ -38,10 +46,9 @@ class ReserveParams(CurveParams):
         return self
 
 
-class LendingPoolParams(Params):
-    """The coins in the order of the pool, and the rules that all share."""
+class LendingRules(Params):
+    """The rules that all coins of a pool share."""
 
-    reserves: tuple[ReserveParams, ...] = (ReserveParams(), ReserveParams())
     close_factor_ppm: int = Field(default=500_000, gt=0, le=PPM)
     """Part of a debt that one liquidation may repay."""
     full_close_health: float = Field(default=0.95, ge=0, le=1)
@@ -56,3 +63,10 @@ class LendingPoolParams(Params):
     """Move of the outside price that makes the oracle follow; 0: it always does."""
     oracle_heartbeat_seconds: float = Field(default=3_600.0, gt=0)
     """Longest time after which it follows in any case."""
+
+
+class LendingPoolParams(LendingRules):
+    """The rules, and the coins in the order of the pool."""
+
+    reserves: tuple[ReserveParams, ...] = (ReserveParams(), ReserveParams())
+    """What can be set for each coin."""

@@ -19,10 +19,15 @@ class CurveParams(Params):
     """Annual plain rates at utilisation 0, at the kink and at 1; the reserve's part of interest."""
 
     kink: float = Field(default=0.8, gt=0, lt=1)
+    """Utilisation from which the curve is steeper."""
     rate_at_0: float = Field(default=0.0, ge=0)
+    """Borrow rate a year of an idle pool."""
     rate_at_kink: float = Field(default=0.15, ge=0)
+    """Borrow rate a year at the kink."""
     rate_at_1: float = Field(default=0.8, ge=0)
+    """Borrow rate a year where all is lent."""
     reserve_ppm: int = Field(default=100_000, ge=0, le=PPM)
+    """Part of the interest that lenders do not get."""
 
     @property
     def curve(self) -> RateCurve:
