@@ -28,8 +28,9 @@ from tests.reference.perpetual import Account, Reference, Terms
 class Duel:
     """The venue and the reference, given the same intents and compared after every beat."""
 
-    def __init__(self, users, fees, tiers, fund_units, inverse=False):
+    def __init__(self, users, fees, tiers, fund_units, inverse=False, rule=None):
         maker, taker = fees
+        own = {} if rule is None else {"liquidation": rule}
         scale = 10_000 if inverse else 100
         self.bench = Bench(
             users,
@@ -48,6 +49,7 @@ class Duel:
             interest_rate=0.002,
             funding_cap=0.05,
             impact_notional_quote=3.0,
+            **own,
         )
         venue = self.bench.venue
         terms = Terms(
@@ -62,8 +64,11 @@ class Duel:
         accounts = {user: Account(collateral=6_000) for user in self.bench.users}
         fund, fees_row = venue._terms.fund, venue._terms.fees
         accounts |= {fund: Account(claim=round(fund_units * 100)), fees_row: Account()}
-        self.model = Reference(terms, accounts, fund, fees_row)
+        self.model = self.reference(terms, accounts, (fund, fees_row), scale)
         self.adl = self.liquidations = 0
+
+    def reference(self, terms, accounts, own_rows, scale):
+        return Reference(terms, accounts, *own_rows)
 
     def round(self, price, rows):
         bench, venue, model = self.bench, self.bench.venue, self.model
@@ -73,6 +78,7 @@ class Duel:
         assert model.mark == price
         if stamps:
             assert model.pay_funding(round(venue.funding.rate * 10**9)) >= 0
+        self.settle()
         self.compare()
         codes = venue.execute(self.resolved(rows), bench.moment)
         assert [Code(code) for code in codes] == [self.replay(row) for row in rows]
@@ -82,6 +88,9 @@ class Duel:
         model.liquidate()
         self.compare()
         self.tally(self.fund_equity() - before)
+
+    def settle(self):
+        """What else falls due at the start of a step."""
 
     def fund_equity(self):
         """At the mark, in atoms."""
@@ -143,14 +152,15 @@ class Duel:
         self.model.fills.clear()
         assert not list(faults(venue.book))
         forced = fills[fills["reason"] == Reason.LIQUIDATION]
+        forced = forced[forced["taker"] == venue._terms.fund]
         sign = -1 if self.model.terms.inverse else 1
         explained = 0
         for side, lots, quote in forced[["side", "size_lots", "quote_atoms"]].tolist():
             explained += self.model.value(side * lots, self.model.mark) - sign * side * quote
         for reason in (Reason.LIQUIDATION, Reason.INSURANCE, Reason.ADL):
             rows = flows[flows["reason"] == reason]
-            received = rows["receiver"] == venue._terms.fund
-            explained += np.where(received, rows["atoms"], -rows["atoms"]).sum()
+            for who, way in (("receiver", 1), ("payer", -1)):
+                explained += way * rows["atoms"][rows[who] == venue._terms.fund].sum()
         slack = len(fills) + venue.measure(self.bench.moment)["liquidations"] + 1
         assert abs(fund_change - explained) <= (slack if self.model.terms.inverse else 0)
         self.adl += int((fills["reason"] == Reason.ADL).sum())
@@ -175,8 +185,11 @@ def random_rows(rng, users, count, mark):
 
 
 def play(seed, users, rounds, fees, tiers, fund, inverse=False):
+    return fight(seed, Duel(users, fees, tiers, fund, inverse), rounds)
+
+
+def fight(seed, duel, rounds):
     rng = np.random.default_rng(seed)
-    duel = Duel(users, fees, tiers, fund, inverse)
     start = [(DEPOSIT, user, 0, 900, 0, 0, 0) for user in duel.bench.users]
     duel.round(100, start)
     price = 100

@@ -7,16 +7,18 @@ the window is kept. With trigger t and stop s
 
 and the fund spends nothing in the book that would take it below (1 - t)*E_max, so that losses
 beyond are the counterparties'. While ADL is on, nothing is offered to the book; while it is off,
-what the book does not take stays the fund's. A fund of no more than the threshold has its levels at
-0. Levels are rounded up, against the fund. Sources: OKX (30 % below the 8 h peak), Bybit (-30 %,
-stop at -25 %); the verdict is that of `adl.drawdown_trigger`.
+what the book does not take stays the fund's. Where E_max is no more than the threshold, both levels
+are 0. Whole atoms: the first is rounded up, the second down, which changes nothing. Sources: OKX
+(30 % below the 8 h peak), Bybit (-30 %, stop at -25 %); the verdict is `adl.drawdown_trigger`.
 """
 
 from collections import deque
 
+import numpy as np
+
 from markets.derivatives.adl import TriggerRule, drawdown_trigger
 from markets.derivatives.liquidation_rule import LiquidationRule
-from markets.rounding import PPM, ppm_up
+from markets.rounding import PPM, ppm_down, ppm_up
 
 
 class Drawdown:
@@ -43,9 +45,9 @@ class Drawdown:
         self._peaks.append((seconds, fund_atoms))
         while self._peaks[0][0] < seconds - self.window_seconds:
             self._peaks.popleft()
-        rule = TriggerRule(
-            float(self.threshold_atoms), -self.trigger_ppm / PPM, -self.stop_ppm / PPM
-        )
+        rule = TriggerRule(np.inf, -1.0, -1.0)
+        if self.peak_atoms > self.threshold_atoms:
+            rule = TriggerRule(0.0, -self.trigger_ppm / PPM, -self.stop_ppm / PPM)
         fall = float(fund_atoms - self.peak_atoms)
         verdict = drawdown_trigger(fall, float(max(self.peak_atoms, 1)), float(fund_atoms), rule)
         self.on = bool(verdict.triggered or (self.on and not verdict.stops))
@@ -55,7 +57,7 @@ class Drawdown:
         peak = self.peak_atoms
         if peak <= self.threshold_atoms:
             return 0, 0
-        return ppm_up(peak, PPM - self.trigger_ppm), ppm_up(peak, PPM - self.stop_ppm)
+        return ppm_up(peak, PPM - self.trigger_ppm), ppm_down(peak, PPM - self.stop_ppm)
 
 
 def drawdown_of(rule: LiquidationRule, scale: int) -> Drawdown:

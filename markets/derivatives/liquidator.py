@@ -41,7 +41,9 @@ from markets.derivatives.liquidation_work import (
     RANKED_LONGS,
     RANKED_SHORTS,
     ROW,
+    STARTED,
     STOP_ABOVE,
+    SWEPT,
     TAKER,
     WRITTEN,
     Liquidation,
@@ -104,9 +106,15 @@ class Liquidator:
             self._last_forced[np.setdiff1d(self._waiting, unsafe)] = -np.inf
         self._waiting = unsafe
 
-    def run(self, desk: Desk, unsafe: NDArray[np.int64], moment: Moment) -> Rows:
-        """Close the accounts and what the fund still holds; the desk must have room for fills."""
+    def run(
+        self, desk: Desk, unsafe: NDArray[np.int64], moment: Moment, debts: bool = False
+    ) -> Rows:
+        """Close the accounts and what the fund still holds; the desk must have room for fills.
+
+        Once that is done, `debts` are left to be taken over, of accounts without position.
+        """
         progress = np.zeros(PLACES, np.int64)
+        progress[[STARTED, SWEPT]] = debts
         progress[HELD_CLAIM] = self.held_claim
         close, drawdown = self._rule.close, self._drawdown
         progress[ADL_ON] = drawdown.on

@@ -387,7 +387,7 @@ class Perpetual(Venue):
             unsafe = self._liquidator.unsafe(self._positions, terms)
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
-                self._close(debtors, moment)
+                self._close(debtors, moment, debts=True)
         owes = balances[terms.fund, terms.margin] < 0 and not terms.grouped
         short = bool(owes or balances[terms.fund, terms.contract])
         if short and not self._short:
@@ -396,11 +396,11 @@ class Perpetual(Venue):
         self.shortfalls, self._short = self.shortfalls + short, short
         self._leave_house()
 
-    def _close(self, unsafe: NDArray[np.int64], moment: Moment) -> None:
+    def _close(self, unsafe: NDArray[np.int64], moment: Moment, debts: bool = False) -> None:
         desk = self._desk(most_fills(self.book.count, len(self._positions.balances), len(unsafe)))
         fund = self._terms.fund
         before = int(equity_column(self._positions, self._terms, np.array([fund]))[0])
-        rows, fills = self._liquidator.run(desk, unsafe, moment), self._keep(desk)
+        rows, fills = self._liquidator.run(desk, unsafe, moment, debts), self._keep(desk)
         self._flows += liquidation_flows(rows, fills, self._terms)
         self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
         self._tally.add_close_outs(rows)

@@ -365,6 +365,7 @@ def run_waterfall(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) ->
         elif progress[NEXT] < len(work.unsafe):
             account = work.unsafe[progress[NEXT]]
             progress[NEXT] += 1
+            drop_orders(desk, account)
             if _is_unsafe(desk, work.maintenance, account):
                 _turn(desk, work, account)
         elif work.rule.pooled > 0 and progress[SWEPT] == 0:

@@ -239,11 +239,11 @@ class Reference:
             return Code.INSUFFICIENT_MARGIN
         return self.fill(row, side, lots, limit, flags)
 
-    def solvent_limit(self, row, side):
+    def solvent_limit(self, row, side, rate=None):
         """First price, from bad to good, at which the rule says that nothing is owed."""
         account, terms = self.accounts[row], self.terms
         held = abs(account.contracts)
-        rate = max(terms.maker_fee_ppm, terms.taker_fee_ppm, 0)
+        rate = max(terms.maker_fee_ppm, terms.taker_fee_ppm, 0) if rate is None else rate
         claim = account.claim - held
         if self.terms.inverse:
             return self.inverse_limit(side, held, claim, rate)
