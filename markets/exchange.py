@@ -80,7 +80,7 @@ class Exchange(Domain):
         if self.gateway is None:
             return sequence_by_venue(intents, self.ordering, self._market.latency_seconds, rng)
         waiting = np.concatenate([self.travelling, np.ascontiguousarray(intents)])
-        arrival = self._arrivals(self.gateway, moment, rng)[intents["account"]]
+        arrival = self._arrivals(self.gateway, intents["account"], moment, rng)
         due = np.concatenate([self._due_seconds, arrival])
         arrived = due < moment.seconds + moment.step_seconds
         self.travelling = take(waiting, np.flatnonzero(~arrived))
@@ -91,12 +91,22 @@ class Exchange(Domain):
         return sequence_by_venue(batch, self.ordering, self._market.latency_seconds, rng)
 
     def _arrivals(
-        self, gateway: Gateway, moment: Moment, rng: np.random.Generator
+        self,
+        gateway: Gateway,
+        accounts: NDArray[np.int64],
+        moment: Moment,
+        rng: np.random.Generator,
     ) -> NDArray[np.float64]:
-        """By account: when a message sent now arrives."""
+        """When messages that these accounts send now arrive.
+
+        Every account has its draw, whoever sends, so that nobody's depends on the others; only
+        those who send have an arrival that their later messages must not overtake.
+        """
         latency = self._market.latency_seconds
         arrival = moment.seconds + latency + gateway.draw(len(latency), rng)
-        before = np.zeros(len(latency))
-        before[: len(self._last_arrival_seconds)] = self._last_arrival_seconds
-        self._last_arrival_seconds = np.maximum(arrival, before)
-        return self._last_arrival_seconds
+        last = self._last_arrival_seconds
+        if len(last) < len(latency):
+            last = np.concatenate([last, np.zeros(len(latency) - len(last))])
+        last[accounts] = np.maximum(arrival[accounts], last[accounts])
+        self._last_arrival_seconds = last
+        return last[accounts]

@@ -74,6 +74,25 @@ def test_an_account_never_overtakes_itself(law):
     assert 40 < len(prices[-1]) < 60
 
 
+@pytest.mark.parametrize("idle_steps", [0, 50])
+def test_steps_without_a_message_do_not_delay_the_next(idle_steps):
+    """The first message travels as long as the law says, whenever it is sent."""
+    travelled = []
+    for seed in range(400):
+        exchange = Exchange("one", Ordering.ARRIVAL, Gateway(mean_seconds=5.0, law="exponential"))
+        floor = Floor(exchange)
+        floor.rng = {"one": np.random.default_rng(seed)}
+        for step in range(idle_steps):
+            floor.step(step)
+        step, ticks = idle_steps, 100
+        floor.step(step, limit_order(0, floor.near[0], SELL, 1, ticks))
+        while floor.books[0].book.count == 0:
+            step += 1
+            floor.step(step)
+        travelled.append(step + 0.5 - idle_steps)
+    assert np.mean(travelled) == pytest.approx(5.0, abs=0.75)
+
+
 @pytest.mark.parametrize("law", ["constant", "exponential", "lognormal"])
 def test_travel_times_have_the_mean_that_was_asked_for(law):
     drawn = Gateway(mean_seconds=0.3, law=law, spread=0.8).draw(200_000, np.random.default_rng(1))
