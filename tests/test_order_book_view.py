@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from markets.errors import ConfigError, FathomError
 from markets.intents import BUY, SELL, good_till, iceberg_order, stop_order
@@ -128,6 +130,34 @@ def test_days_without_a_step_count_as_days():
     tiers.count(fills)
     assert tiers.advance(500 * DAY_SECONDS)
     assert tiers.tiers().tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("fills", [1, 8, 70_000])
+def test_volumes_stop_at_their_cap_and_never_turn_over(fills):
+    tiers = FeeTiers((5, 7), (Tier(volume=1e6, maker_fee_ppm=0, taker_fee_ppm=0),), 10**9)
+    tiers.open(3)
+    rows = np.zeros(fills, [("taker", int), ("maker", int), ("quote_atoms", int)])
+    rows["taker"], rows["maker"], rows["quote_atoms"] = 1, 2, 2**62 - 1
+    tiers.count(rows[:0])
+    tiers.count(rows)
+    small = rows[:1].copy()
+    small["quote_atoms"] = 2**33 + 5
+    tiers.count(small)
+    tiers.advance(DAY_SECONDS)
+    assert tiers.volume_atoms().tolist() == [0, 2**57, 2**57]
+    assert tiers.tiers().tolist() == [0, 1, 1]
+
+
+@given(st.lists(st.lists(st.integers(0, 2**40), max_size=6), max_size=5))
+def test_volumes_are_the_sums_of_all_notionals(batches):
+    tiers = FeeTiers((5, 7), (), 1)
+    tiers.open(2)
+    for notionals in batches:
+        rows = np.zeros(len(notionals), [("taker", int), ("maker", int), ("quote_atoms", int)])
+        rows["taker"], rows["maker"], rows["quote_atoms"] = 1, 0, notionals
+        tiers.count(rows)
+    tiers.advance(DAY_SECONDS)
+    assert tiers.volume_atoms().tolist() == [sum(map(sum, batches))] * 2
 
 
 def test_tiers_that_could_overdraw_the_fee_account_are_config_errors():

@@ -21,6 +21,7 @@ from markets.outcomes import Fills
 DAYS = 30
 DAY_SECONDS = 86_400.0
 _MOST_ATOMS = 2**57
+_HALF_BITS = 32
 
 
 class Tier(params.Params):
@@ -48,10 +49,19 @@ class FeeTiers:
         self.rates = np.repeat(self._rates_of_tier[:1], accounts, axis=0)
 
     def count(self, fills: Fills) -> None:
-        """Add fills to the day's volumes of their takers and makers."""
+        """Add fills to the day's volumes of their takers and makers.
+
+        Upper and lower halves are added apart, so that no sum leaves int64 before it is capped.
+        """
+        upper = np.zeros_like(self._today_atoms)
+        lower = self._today_atoms & (2**_HALF_BITS - 1)
         for who in ("taker", "maker"):
-            np.add.at(self._today_atoms, fills[who], fills["quote_atoms"])
-        np.minimum(self._today_atoms, _MOST_ATOMS, out=self._today_atoms)
+            np.add.at(upper, fills[who], fills["quote_atoms"] >> _HALF_BITS)
+            np.add.at(lower, fills[who], fills["quote_atoms"] & (2**_HALF_BITS - 1))
+        upper += (self._today_atoms >> _HALF_BITS) + (lower >> _HALF_BITS)
+        lower &= 2**_HALF_BITS - 1
+        np.minimum(upper, _MOST_ATOMS >> _HALF_BITS, out=upper)
+        np.minimum((upper << _HALF_BITS) + lower, _MOST_ATOMS, out=self._today_atoms)
 
     def volume_atoms(self) -> NDArray[np.int64]:
         """By account: the thirty full days before today."""
