@@ -10,15 +10,19 @@ from markets.errors import ConfigError
 from markets.exchange import Exchange
 from markets.intents import (
     BUY,
+    FILL_OR_KILL,
     IMMEDIATE_OR_CANCEL,
     POST_ONLY,
     SELL,
     cancel,
     cancel_all,
+    good_till,
+    iceberg_order,
     limit_order,
     market_order,
     quote,
     stack,
+    stop_order,
 )
 from markets.market import Market
 from markets.outcomes import Code
@@ -87,6 +91,35 @@ def test_whether_quotes_of_a_batch_stand_before_its_orders(quotes_first):
     assert codes == [Code.FILLED if quotes_first else Code.NO_LIQUIDITY, Code.DONE]
 
 
+@pytest.mark.parametrize("quotes_first", [True, False])
+def test_a_dealer_who_withdraws_and_quotes_anew_stands_with_the_new_quote(quotes_first):
+    floor = Floor(quotes_first=quotes_first)
+    floor.do(quote(0, floor.one, 98, 102, 5, 5))
+    codes = floor.do(
+        cancel_all(0, floor.one),
+        market_order(0, floor.taker, BUY, 1),
+        quote(0, floor.one, 97, 103, 5, 5),
+    )
+    found = Code.FILLED if quotes_first else Code.NO_LIQUIDITY
+    assert codes == [Code.CANCELLED, found, Code.DONE]
+    assert floor.trades() == ([(floor.one, 103, 1)] if quotes_first else [])
+    assert floor.venue.standing()["dealer"].tolist() == [floor.one]
+    floor.do(quote(0, floor.one, 96, 104, 5, 5), cancel_all(0, floor.one), cancel_all(0, floor.two))
+    assert len(floor.venue.standing()) == 0
+
+
+def test_a_taker_is_not_blamed_for_a_quote_that_is_not_honoured():
+    floor = Floor(base=0.0, quote=1e6)
+    floor.do(quote(0, floor.one, 98, 102, 5, 5))
+    codes = floor.do(
+        market_order(0, floor.taker, BUY, 3),
+        limit_order(0, floor.taker, BUY, 3, 102),
+        market_order(0, floor.taker, SELL, 3),
+    )
+    assert codes == [Code.NO_LIQUIDITY, Code.UNFILLED, Code.INSUFFICIENT_BALANCE]
+    assert floor.trades() == []
+
+
 def test_limits_are_kept_and_nothing_rests():
     floor = Floor()
     floor.do(quote(0, floor.one, 98, 102, 5, 5), quote(0, floor.two, 97, 103, 5, 5))
@@ -109,6 +142,7 @@ def test_a_dealer_gives_no_more_than_is_owned_and_never_trades_with_itself():
 
 def test_what_is_no_order_is_invalid():
     floor = Floor()
+    floor.do(quote(0, floor.two, 98, 102, 5, 5))
     codes = floor.do(
         quote(0, floor.one, 102, 102, 5, 5),
         quote(0, floor.one, 0, 102, 5, 5),
@@ -121,6 +155,11 @@ def test_what_is_no_order_is_invalid():
         limit_order(0, floor.taker, BUY, 1, 100, POST_ONLY),
         limit_order(0, floor.taker, 2, 1, 100),
         cancel(0, floor.one, 1),
+        stop_order(0, floor.taker, BUY, 1, 500),
+        stop_order(0, floor.taker, BUY, 1, 500, 501),
+        iceberg_order(0, floor.taker, BUY, 5, 102, 1),
+        good_till(limit_order(0, floor.taker, BUY, 1, 102), 9),
+        limit_order(0, floor.taker, BUY, 1, 102, FILL_OR_KILL),
     )
     assert set(codes) == {Code.INVALID}
 

@@ -8,9 +8,12 @@ dealer whose bid reaches another's ask is not matched with it: dealers quote, on
     taker pays ceil(taker rate * n), dealer pays ceil(dealer rate * n),    n the notional of a fill,
 
 in quote, each rounded for the venue; a rate below 0 is a rebate, shortened by the ceiling. Quotes
-hold nothing in escrow: a fill is as large as quote, taker's order and both balances allow, and a
-quote that its dealer cannot honour is passed over. With `quotes_first` all quotes of a batch stand
-before its first order is executed; else rows take effect strictly in the order of the domain.
+hold nothing in escrow: a fill is as large as quote, taker's order and both balances allow. A quote
+that its dealer cannot honour is passed over as if it did not stand: where nothing trades the taker
+has INSUFFICIENT_BALANCE only if it could not pay a lot itself. Stops, icebergs and expiries are
+INVALID. With `quotes_first` all quotes of a batch stand before its first order is executed, and a
+withdrawal that its dealer sent before one takes effect before it; else rows take effect strictly in
+the order of the domain.
 Model: the dealer markets of Glosten and Milgrom (1985). Left out: requests for quote, last look.
 """
 
@@ -111,17 +114,13 @@ def _most_lots(balances: NDArray[np.int64], terms: Terms, buyer: tuple, price_ti
 
 @kernel()
 def _tradable_lots(
-    balances: NDArray[np.int64], terms: Terms, taker: tuple, dealer: int, price_ticks: int
+    balances: NDArray[np.int64], terms: Terms, party: tuple, side: int, price_ticks: int
 ) -> int:
-    """Lots that both sides can honour at the dealer's price."""
-    account, side = taker
-    if side > 0:
-        buyer, seller = (account, terms.taker_fee_ppm), dealer
-    else:
-        buyer, seller = (dealer, terms.dealer_fee_ppm), account
-    owned_lots = balances[seller, terms.base_column] // terms.lot_atoms
+    """Lots that an account, given with its rate, can buy or sell at a price."""
     most_lots = MAX_ATOMS // max(price_ticks * terms.notional_atoms, terms.lot_atoms)
-    return min(owned_lots, _most_lots(balances, terms, buyer, price_ticks), most_lots)
+    if side > 0:
+        return min(_most_lots(balances, terms, party, price_ticks), most_lots)
+    return min(balances[party[0], terms.base_column] // terms.lot_atoms, most_lots)
 
 
 @kernel()
@@ -182,17 +181,21 @@ def _hit(balances: NDArray[np.int64], terms: Terms, floor: Floor, intent: Any) -
         return _INVALID
     if intent.flags & ~(MARKET | IMMEDIATE_OR_CANCEL):
         return _INVALID
-    left_lots, after, quoted = wanted_lots, (0, _NOBODY), False
+    if intent.trigger_ticks != 0 or intent.display_lots != 0 or intent.expiry_step != 0:
+        return _INVALID
+    left_lots, after, unpaid = wanted_lots, (0, _NOBODY), False
+    taker = (account, terms.taker_fee_ppm)
     while left_lots > 0:
         place = _best(floor, account, side, limit_ticks, after)
         if place < 0:
             break
-        quote, quoted = floor.quotes[place], True
+        quote = floor.quotes[place]
         price_ticks = quote.ask_ticks if side > 0 else quote.bid_ticks
         lots = min(left_lots, quote.ask_lots if side > 0 else quote.bid_lots)
-        lots = min(
-            lots, _tradable_lots(balances, terms, (account, side), quote.dealer, price_ticks)
-        )
+        lots = min(lots, _tradable_lots(balances, terms, taker, side, price_ticks))
+        unpaid = unpaid or lots == 0
+        dealer = (quote.dealer, terms.dealer_fee_ppm)
+        lots = min(lots, _tradable_lots(balances, terms, dealer, -side, price_ticks))
         if lots > 0:
             _settle(balances, terms, floor, (account, quote.dealer, side), (price_ticks, lots))
             left_lots -= lots
@@ -205,7 +208,7 @@ def _hit(balances: NDArray[np.int64], terms: Terms, floor: Floor, intent: Any) -
         return _FILLED
     if left_lots < wanted_lots:
         return _PARTLY_FILLED
-    if quoted:
+    if unpaid:
         return _INSUFFICIENT_BALANCE
     return _NO_LIQUIDITY if intent.flags & MARKET else _UNFILLED
 
@@ -355,7 +358,7 @@ class DealerMarket(Venue):
         intents = np.ascontiguousarray(intents)
         if not self.params.quotes_first:
             return self._execute(intents)
-        rank = np.argsort(intents["action"] != QUOTE, kind="stable")
+        rank = np.argsort(~_stands_first(intents), kind="stable")
         codes = np.empty(len(intents), np.int64)
         codes[rank] = self._execute(take(intents, rank))
         return codes
@@ -403,3 +406,14 @@ class DealerMarket(Venue):
             "volume": instrument.to_base(int(self._tally[_VOLUME_LOTS]) - self._volume_lots),
             "trades": int(self._tally[_TRADES]) - self._trades,
         }
+
+
+def _stands_first(intents: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Which rows come before all orders: quotes, and withdrawals by those who quote after them."""
+    quotes = intents["action"] == QUOTE
+    rows = np.flatnonzero(quotes)
+    newest = dict(zip(intents["account"][rows].tolist(), rows.tolist(), strict=True))
+    first = quotes.copy()
+    for row in np.flatnonzero(intents["action"] == CANCEL_ALL).tolist():
+        first[row] = row < newest.get(int(intents["account"][row]), _NOBODY)
+    return first
