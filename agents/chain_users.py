@@ -1,16 +1,18 @@
 """Users of a chain: the crowd whose demand for block space makes the price of gas.
 
-They carry coins to an exchange, and more of them the rougher the market,
+They carry coins to an exchange, and more of them the farther the price has gone of late,
 
-    transfers an hour = calm * (1 + urgency * max(0, v/v0 - 1)),    at most `most` times the calm,
+    transfers an hour = calm * (1 + urgency * max(0, r/r0 - 1)),    at most `most` times the calm,
 
-v the short-run volatility and v0 the calm one. Each is worth a gas price of its own to its sender,
-lognormal, and bids the less of that and of what it takes: a part above the best bid that the last
-blocks left waiting, or the floor where they left none. So the price is made by a first-price
-auction for space, as Ethereum's was until 2021, and those who will not pay wait. Gas prices are in
-atoms of the chain's fee asset for a unit of gas; with nine decimals that is a gwei.
+r the highest over the lowest price of the last `memory_seconds` less 1, and r0 what it is on a calm
+day. Each transfer is worth a gas price of its own to its sender, lognormal, and bids the less of
+that and of what it takes: a part above the best bid that the last blocks left waiting, or the floor
+where they left none. So the price is made by a first-price auction for space, as Ethereum's was
+until 2021, and those who will not pay wait. Gas prices are in atoms of the chain's fee asset for a
+unit of gas; with nine decimals that is a gwei.
 """
 
+from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +20,6 @@ from pydantic import Field
 
 from agents.gas_price import price_to_beat
 from agents.trader import NOTHING, Cohort
-from agents.volatility import VolatilityMeter
 from markets.errors import ConfigError
 from markets.intents import TRANSFER, Intent, transfer, with_tip
 from markets.market import Market, View
@@ -42,8 +43,8 @@ class ChainUsers(Cohort):
         sent: float = Field(0.1, gt=0)
         """Units in a transfer."""
         calm_per_hour: float = Field(2_000.0, ge=0)
-        calm_volatility_per_hour: float = Field(0.01, gt=0)
-        volatility_half_life_seconds: float = Field(1_800.0, gt=0)
+        calm_range: float = Field(0.02, gt=0)
+        memory_seconds: float = Field(3_600.0, gt=0)
         urgency: float = Field(0.4, ge=0)
         most: float = Field(6.0, ge=1)
         worth_median: float = Field(30.0, gt=0)
@@ -63,15 +64,13 @@ class ChainUsers(Cohort):
         self._domain = transit.domain
         self._column = market.ledger.column[self.params.asset]
         self._sent_atoms = market.ledger.assets[self._column].to_atoms(self.params.sent)
-        calm = self.params.calm_volatility_per_hour
-        self._meter = VolatilityMeter(self.params.volatility_half_life_seconds, calm)
+        self._seen: deque[float] = deque()
         self._asked: list[float] = []
 
     def act(self, view: View) -> Sequence[Intent]:
         """Some send; who waits for a block may send once more."""
         params, moment = self.params, view.moment
-        self._meter.update(moment.reference[params.asset], moment.step_seconds)
-        rough = max(0.0, self._meter.per_hour / params.calm_volatility_per_hour - 1)
+        rough = max(0.0, self._range(moment) / params.calm_range - 1)
         rate = params.calm_per_hour * min(1 + params.urgency * rough, params.most)
         chain = view.domains[self._domain]
         asked = max(params.floor, params.overbid * price_to_beat(chain))
@@ -92,6 +91,16 @@ class ChainUsers(Cohort):
             self._sent_atoms,
         )
         return [with_tip(sending, tips)]
+
+    def _range(self, moment: Moment) -> float:
+        """How far apart the prices of late are, as a fraction of the lowest."""
+        self._seen.append(moment.reference[self.params.asset])
+        while (
+            len(self._seen) > 1
+            and len(self._seen) * moment.step_seconds > self.params.memory_seconds
+        ):
+            self._seen.popleft()
+        return max(self._seen) / min(self._seen) - 1
 
     def _note_price(self, moment: Moment, asked: float) -> None:
         """Once an hour, the mean gas price of the hour."""

@@ -71,9 +71,9 @@ class Params(params.Params):
         exchange="exchange",
         asset="ETH",
         calm_per_hour=4_000,
-        urgency=0.6,
-        most=5,
-        worth_median=45,
+        urgency=0.35,
+        most=4.2,
+        worth_median=38,
     )
 
 
