@@ -7,7 +7,6 @@ an object that decides alone, once as a cohort that decides for all its members 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ class _Range(Trader.Params):
     high_ticks: int = Field(100, ge=1)
     low_lots: int = Field(10, ge=1)
     high_lots: int = Field(50, ge=1)
-    active: float = Field(0.5, ge=0, le=1)
+    active: float = Field(0.5, gt=0, le=1)
     base: float = Field(1e6, ge=0)
     quote: float = Field(1e8, ge=0)
 
@@ -78,32 +77,23 @@ class RandomCohort(Cohort):
         held = {base.name: params.base, quote.name: params.quote}
         self.accounts = self.endow_all(market, venue.domain, held)
         ticks, lots = params.high_ticks - params.low_ticks, params.high_lots - params.low_lots
-        self._rule = _Rule(params.active, params.low_ticks, ticks + 1, params.low_lots, lots + 1)
+        self._ranges = np.array([params.low_ticks, ticks + 1, params.low_lots, lots + 1])
+        self._venue, self._active, self._draws = params.venue, params.active, self.stream.random
         self._rows = np.zeros(params.count, INTENT)
 
     def act(self, view: View) -> Sequence[Rows]:
         """Cancel or place, for all that are active."""
-        book = view.venues[self.params.venue]
-        draws, orders = self.stream.random(self.params.count), book.newest_orders(self.accounts)
-        placed = _decide(self._rule, draws, self.accounts, orders, self._rows)
-        rows = self._rows[:placed]
-        rows["venue"] = book.index
-        return (rows,)
-
-
-class _Rule(NamedTuple):
-    """The probability of being active, and the ranges: their lowest figure and how many."""
-
-    active: float
-    low_ticks: int
-    ticks: int
-    low_lots: int
-    lots: int
+        book, accounts, rows = view.venues[self._venue], self.accounts, self._rows
+        draws, orders = self._draws(len(rows)), book.newest_orders(accounts)
+        decided = rows[: _decide(self._ranges, self._active, draws, accounts, orders, rows)]
+        decided["venue"] = book.index
+        return (decided,)
 
 
 @njit()
 def _decide(
-    rule: _Rule,
+    ranges: NDArray[np.int64],
+    active: float,
     draws: NDArray[np.float64],
     accounts: NDArray[np.int64],
     orders: NDArray[np.int64],
@@ -112,22 +102,18 @@ def _decide(
     """Write the intents of all that are active; returns how many.
 
     A draw below `active` is, divided by it, uniform again: it chooses among all pairs of side,
-    price and size at once.
+    price and size at once. A row is written for every member, and stays if it is active.
     """
-    count, choices = 0, 2 * rule.ticks * rule.lots
+    low_ticks, ticks, low_lots, lots = ranges
+    count, choices = 0, 2 * ticks * lots
     for member in range(accounts.size):
-        if draws[member] >= rule.active:
-            continue
-        row = rows[count]
-        count += 1
+        row, resting = rows[count], orders[member] >= 0
+        choice = min(int(draws[member] / max(active, draws[member]) * choices), choices - 1)
+        row.action = CANCEL if resting else PLACE
         row.account = accounts[member]
-        if orders[member] >= 0:
-            row.action, row.order = CANCEL, orders[member]
-            row.side, row.size, row.limit = 0, 0, 0
-        else:
-            choice = min(int(draws[member] / rule.active * choices), choices - 1)
-            row.action, row.order = PLACE, 0
-            row.side = BUY if choice & 1 else SELL
-            row.limit = rule.low_ticks + (choice >> 1) % rule.ticks
-            row.size = rule.low_lots + (choice >> 1) // rule.ticks
+        row.order = orders[member] if resting else 0
+        row.side = 0 if resting else 1 - 2 * (choice & 1)
+        row.limit = 0 if resting else low_ticks + (choice >> 1) % ticks
+        row.size = 0 if resting else low_lots + (choice >> 1) // ticks
+        count += draws[member] < active
     return count

@@ -78,16 +78,18 @@ class World(mesa.Model):
         except BrokenInvariant as error:
             error.add_note(f"in step {self.now}")
             raise
-        for event in sorted(self._journal):
-            self.recorder.event(self.now, *event)
-        self._journal.clear()
+        if self._journal:
+            for event in sorted(self._journal):
+                self.recorder.event(self.now, *event)
+            self._journal.clear()
         self.recorder.step(moment)
         self.now += 1
 
     def _decide(self, view: View) -> list[Intent | Rows]:
         decided: list[Intent | Rows] = []
         for trader in self.traders:
-            decided += trader.act(view)
+            if intents := trader.act(view):
+                decided += intents
         return decided
 
     def holdings(self) -> NDArray[np.float64]:

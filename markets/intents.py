@@ -433,7 +433,10 @@ def stack(intents: Iterable[Intent | Rows]) -> Rows:
     """
     pack = _ROW.pack
     packed: list[Any] = [
-        pack(*intent) if type(intent[_ACCOUNT]) is int else _rows_of(intent) for intent in intents
+        pack(*intent)
+        if type(intent) is tuple and type(intent[_ACCOUNT]) is int
+        else _rows_of(intent)
+        for intent in intents
     ]
     return np.frombuffer(bytearray().join(packed), INTENT)
 

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from markets.chain import Chain
 from markets.errors import ConfigError
-from markets.intents import BUY, bundle, cancel, limit_order, stack, with_tip
-from markets.sequencing import Ordering, sequence, transactions
+from markets.intents import BUY, FIELDS, INTENT, bundle, cancel, limit_order, stack, with_tip
+from markets.sequencing import Ordering, run_starts, sequence, sequence_by_venue, transactions
 from markets.venue import Moment
 
 
@@ -55,6 +57,45 @@ def test_tips_come_first_and_bundles_stay_together() -> None:
     batch = sequence(stack(intents), Ordering.PRIORITY_FEE, np.zeros(4), rng())
     assert batch["account"].tolist() == [3, 2, 2, 1]
     assert transactions(batch).tolist() == [0, 1, 1, 2]
+
+
+PLACES = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 12)), max_size=60)
+
+
+@given(PLACES, st.integers(0, 2**32))
+def test_lots_decide_within_a_venue(places: list[tuple[int, int]], seed: int) -> None:
+    asked = stack(
+        [limit_order(venue, account, BUY, at + 1, 10) for at, (venue, account) in enumerate(places)]
+    )
+    lots = np.random.default_rng(seed).random(13)
+    rng = np.random.default_rng(seed)
+    batch = sequence_by_venue(asked, Ordering.RANDOM, np.zeros(13), rng)
+    expected = sorted(range(len(places)), key=lambda at: (places[at][0], lots[places[at][1]], at))
+    assert batch["size"].tolist() == [at + 1 for at in expected]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(-2, 2)), max_size=30))
+def test_runs_are_of_one_venue_and_bundles_stand_alone(rows: list[tuple[int, int, int]]) -> None:
+    batch = np.zeros(len(rows), INTENT)
+    for name, column in zip(("venue", "account", "bundle"), zip(*rows, strict=True), strict=False):
+        batch[name] = column
+    number, cuts = transactions(batch), [0]
+    for at in range(1, len(rows)):
+        tied = rows[at][2] != 0 or rows[at - 1][2] != 0
+        apart = number[at] != number[at - 1] if tied else rows[at][0] != rows[at - 1][0]
+        cuts += [at] * bool(apart)
+    assert run_starts(batch).tolist() == [*(cuts if rows else []), len(rows)]
+
+
+def test_single_intents_columns_and_rows_stack_in_the_order_given() -> None:
+    one = limit_order(0, 5, BUY, 1, 10)
+    many = limit_order(0, np.array([6, 7]), np.array([1, -1]), 2, np.array([11, 12]))
+    ready = stack([limit_order(1, 8, BUY, 3, 13)])
+    rows = stack([ready, one, many, ready[:0], cancel(0, 9, 4), ready])
+    assert rows["account"].tolist() == [8, 5, 6, 7, 9, 8]
+    assert rows["limit"].tolist() == [13, 10, 11, 12, 0, 13]
+    assert [rows[3][field] for field in FIELDS] == [1, 0, 7, -1, 2, 12, *[0] * 7]
+    assert len(stack([])) == 0
 
 
 def moment(seconds: float, step_seconds: float) -> Moment:
