@@ -5,13 +5,14 @@ the venues made, and become units and names once, at the end. `tables()` gives t
 in `experiments.tables`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.tables import STEPS, TABLES, Columns
+from experiments.tables import LIQUIDATIONS, STEPS, TABLES, Columns
+from markets.derivatives.liquidation_log import LiquidationLog
 from markets.market import Market
 from markets.outcomes import FILL, FLOW, Fills, Flows, Reason
 from markets.venue import Moment, Venue
@@ -37,6 +38,7 @@ class Recorder:
         self._moments: list[float] = []
         self._fills: list[list[tuple[int, Fills]]] = [[] for _ in self._venues]
         self._flows: list[tuple[int, int, Flows]] = []
+        self._liquidations: list[tuple[int, int, LiquidationLog]] = []
         self._events: list[tuple[int, str, str, float]] = []
         self._accounts: list[tuple[int, NDArray[np.int64]]] = []
 
@@ -58,6 +60,9 @@ class Recorder:
                 self._fills[number].append((moment.step, fills))
             if "flows" in tables:
                 self._keep_flows(moment.step, number, venue.drain_flows())
+            log = venue.drain_liquidations() if "liquidations" in tables else None
+            if log is not None:
+                self._liquidations.append((moment.step, number, log))
             for event, value in venue.drain_events():
                 self.event(moment.step, venue.name, event, value)
             venue.forget()
@@ -101,6 +106,7 @@ class Recorder:
             "steps": self._steps_table,
             "fills": self._fills_table,
             "flows": self._flows_table,
+            "liquidations": self._liquidations_table,
             "events": self._events_table,
             "accounts": self._accounts_table,
         }
@@ -173,6 +179,30 @@ class Recorder:
             "reason": _REASONS[flows["reason"]],
             "paid": flows["atoms"] / scale[flows["asset"]],
         }
+
+    def _liquidations_table(self) -> Columns:
+        logs = [log for _, _, log in self._liquidations]
+        lengths = [len(log.account) for log in logs]
+
+        def each(values: Sequence[Any], kind: Any) -> NDArray[Any]:
+            return np.repeat(np.array(values, kind), lengths)
+
+        def joined(name: str, kind: Any) -> NDArray[Any]:
+            return np.concatenate([np.zeros(0, kind), *(getattr(log, name) for log in logs)])
+
+        owners = np.array(self._market.ledger.owner_names, dtype=object)
+        account = joined("account", np.int64)
+        known = {
+            "step": each([step for step, _, _ in self._liquidations], np.int32),
+            "venue": each([self._venues[n].name for _, n, _ in self._liquidations], object),
+            "owner": owners[self._market.ledger.owner[account]],
+            "account": account,
+            "by": joined("by", object),
+            "side": np.sign(joined("lots", np.int64)).astype(np.int32),
+            "asset": each([log.asset for log in logs], object),
+        }
+        names = [column.name for column in LIQUIDATIONS.columns]
+        return {n: known[n] if n in known else joined(n, np.float64) for n in names}
 
     def _events_table(self) -> Columns:
         steps, sources, events, values = (

@@ -22,6 +22,7 @@ from markets.assets import Asset
 from markets.outcomes import NO_FILLS, NO_FLOWS, Fills, Flows, joined
 
 if TYPE_CHECKING:
+    from markets.derivatives.liquidation_log import LiquidationLog
     from markets.market import Market
 
 NOBODY = np.zeros(0, np.int64)
@@ -143,6 +144,10 @@ class Venue(ABC):
         """What has happened once since the last call: (event, its size)."""
         events, self._events = self._events, []
         return events
+
+    def drain_liquidations(self) -> "LiquidationLog | None":
+        """Forced close-outs since the last call; None where there are none."""
+        return None
 
     def drain_flows(self) -> Flows:
         """The payments since the last call."""

@@ -66,6 +66,11 @@ class Results:
         return self.table("flows").to_pandas()
 
     @cached_property
+    def liquidations(self) -> pd.DataFrame:
+        """One row a forced close-out, and who paid for it."""
+        return self.table("liquidations").to_pandas()
+
+    @cached_property
     def events(self) -> pd.DataFrame:
         """Things that happened once."""
         return self.table("events").to_pandas()

@@ -183,6 +183,7 @@ def test_run_answers_one_json_document(capsys):
         "events",
         "fills",
         "flows",
+        "liquidations",
         "runs",
         "steps",
     ]

@@ -15,7 +15,7 @@ of the period to give back, or for later steps. Linear contracts: exact; inverse
 fill. Fills belong to rows by their count when the row was written (see `liquidation_work`).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,8 @@ class CloseOuts(NamedTuple):
 class LiquidationLog:
     """Columns: ledger rows, lots (long above 0) and sizes, prices, settlement amounts in units."""
 
+    asset: str
+    """The settlement asset."""
     account: NDArray[np.int64]
     by: NDArray[np.object_]
     lots: NDArray[np.int64]
@@ -84,9 +86,6 @@ class _Traded(NamedTuple):
     lots: Integers
     quote_atoms: Integers
     gained_atoms: Integers
-
-
-_NOTHING = tuple(np.zeros(0) for _ in fields(LiquidationLog))
 
 
 def _traded(made: CloseOuts, fills: Fills, place: Integers) -> _Traded:
@@ -169,5 +168,7 @@ def _ticks(form: ContractForm, lots: Integers, atoms: Integers) -> NDArray[np.fl
 
 def liquidation_log(made: list[CloseOuts], form: ContractForm) -> LiquidationLog:
     """The log of the close-outs of some runs of the waterfall, in order."""
-    parts = [_log_of(each, form) for each in made] or [_NOTHING]
-    return LiquidationLog(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    parts = [_log_of(each, form) for each in made]
+    return LiquidationLog(
+        form.settlement.name, *(np.concatenate(columns) for columns in zip(*parts, strict=True))
+    )

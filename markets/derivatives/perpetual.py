@@ -408,8 +408,10 @@ class Perpetual(Venue):
         if taken:
             self._events.append(("backstop", self._base_of(int(taken), self._terms.mark_ticks)))
 
-    def drain_liquidations(self) -> LiquidationLog:
+    def drain_liquidations(self) -> LiquidationLog | None:
         """Who was liquidated since the last call, how much, at what price, and who paid."""
+        if not self._liquidations:
+            return None
         log = liquidation_log(self._liquidations, self.form)
         self._liquidations.clear()
         return log
