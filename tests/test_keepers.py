@@ -19,7 +19,7 @@ from markets.intents import DEPOSIT, TRANSFER, deposit, stack, transfer, with_ti
 from markets.mempool import Mempool
 
 SCENARIO = find_scenario("collateral_auctions")
-FALL = History(3600.0 * np.array([0.0, 1.0, 1.2, 6.0]), np.array([100.0, 100.0, 68.0, 66.0]))
+FALL = History(3600.0 * np.array([0.0, 1.0, 1.2, 4.5]), np.array([100.0, 100.0, 68.0, 66.0]))
 FEW = {
     "owners.count": 25,
     "owners.collateral_sigma": 0.5,
@@ -28,7 +28,7 @@ FEW = {
     "users.urgency": 0.0,
     "bridge_volatility_per_year": 0.1,
 }
-DEAR = {"users.calm_per_hour": 12_000, "users.worth_median": 250}
+DEAR = {"users.calm_per_hour": 12_000, "users.worth_median": 400}
 
 
 def run(**changes: float) -> Outcome:
@@ -54,10 +54,9 @@ def test_keepers_bid_the_market_while_gas_is_cheap() -> None:
 
 def test_above_their_caps_the_zero_bidder_has_all() -> None:
     outcome = run(**{name.replace(".", "__"): value for name, value in DEAR.items()})
-    assert outcome.metrics["gas_highest"] > 60
+    assert outcome.metrics["gas_highest"] > 100
     assert wins(outcome) == {"zero_bidder"}
     assert outcome.metrics["zero_share"] == pytest.approx(1.0, abs=0.02)
-    assert outcome.metrics["zero_won_by_one"] == 1
     assert outcome.metrics["short"] > 0
     events = set(outcome.tables["events"]["event"])
     assert {"stands_aside", "zero_bid"} <= events
@@ -66,7 +65,7 @@ def test_above_their_caps_the_zero_bidder_has_all() -> None:
 def test_keepers_who_pay_for_gas_what_it_takes_leave_nothing_for_nothing() -> None:
     dear = {name.replace(".", "__"): value for name, value in DEAR.items()}
     outcome = run(keepers__gas_aware=True, **dear)
-    assert outcome.metrics["gas_highest"] > 60
+    assert outcome.metrics["gas_highest"] > 100
     assert outcome.metrics["zero_share"] < 0.02
     assert "keepers" in wins(outcome)
     assert outcome.metrics["short"] < 0
@@ -87,9 +86,9 @@ def test_the_crowd_pays_the_floor_until_the_market_is_rough() -> None:
         chain = world.market.domains["chain"].observe(world.moment(world.now))
         sent.append((len(chain.pending), price_to_beat(chain)))
         world.step()
-    assert max(waiting for waiting, _ in sent[:60]) == 0
-    assert price_to_beat(chain) > users.params.floor
+    assert np.median([price for _, price in sent[5:60]]) <= users.params.floor
     assert sent[-1][0] > 100
+    assert sent[-1][1] > 1.5 * users.params.floor
 
 
 def test_gas_must_be_paid_in_the_collateral() -> None:

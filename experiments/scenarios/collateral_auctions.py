@@ -9,7 +9,6 @@ which is that of `flash_crash`, from `first_price` on: ether fell as bitcoin did
 95.87, DeFi Saver). Reported:
 
     zero_share        worth of the lots sold for nothing over that of all lots put up for sale
-    zero_won_by_one   part of the former that the luckiest bidder has won
     gas_rise          highest hourly gas price over the mean of the first `CALM_HOURS`
     short_of_zero     what the system is short of at the end, over the worth of what went for nought
     unsafe_left       worth of unsafe collateral left at the end over that put up for sale
@@ -60,7 +59,7 @@ class Params(params.Params):
     transit: Transit.Params = Transit.Params(delay_seconds=0)
     vaults: VaultTerms = VaultTerms()
     owners: VaultOwners.Params = VaultOwners.Params(venue="vaults", count=800)
-    keepers: Keepers.Params = Keepers.Params(venue="vaults")
+    keepers: Keepers.Params = Keepers.Params(venue="vaults", count=12, stable=1e6, cap_high=100)
     zero_bidder: Keepers.Params = Keepers.Params(venue="vaults", count=1, stable=0, bids_zero=True)
     watcher: Keepers.Params = Keepers.Params(
         venue="vaults", count=1, stable=0, gas_aware=True, liquidates=True
@@ -113,20 +112,19 @@ def summarise(world: World, tables: Mapping[str, Columns]) -> dict[str, float]:
     steps = steps[steps["venue"] == "vaults"].set_index("step")
     fills = pd.DataFrame(dict(tables["fills"]))
     fills["worth"] = fills["size"] * steps["reference"].loc[fills["step"]].to_numpy()
-    zero = fills[fills["price"] == 0].groupby("taker")["worth"].sum()
+    zero = float(fills.loc[fills["price"] == 0, "worth"].sum())
     offered = float((steps["liquidated"] * steps["reference"]).sum())
     gas = _gas_prices(tables["events"])
     view = world.market.venues["vaults"].observe(world.moment(world.now))
     left = view.instrument.base.to_units(int(view.collateral_atoms[view.unsafe()].sum()))
     short = -float(steps["insurance_fund"].iloc[-1])
     return {
-        "zero_share": _over(zero.sum(), offered),
-        "zero_worth": float(zero.sum()),
-        "zero_won_by_one": _over(zero.max() if len(zero) else 0.0, zero.sum()),
+        "zero_share": _over(zero, offered),
+        "zero_worth": zero,
         "gas_rise": float(gas.max() / gas[:CALM_HOURS].mean()) if len(gas) else np.nan,
         "gas_highest": float(gas.max()) if len(gas) else np.nan,
         "short": short,
-        "short_of_zero": _over(short, zero.sum()),
+        "short_of_zero": _over(short, zero),
         "lots": float(steps["liquidations"].sum()),
         "unsafe_left": _over(left * float(steps["reference"].iloc[-1]), offered),
     }
