@@ -30,13 +30,13 @@ from experiments.world import World
 from runner import cluster, store
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
+from runner.engine import work_here
 from runner.execution import Target, perform
 from runner.folder import Folder
 from runner.memory import held_bytes
 from runner.progress import SweepProgress
 from runner.results import load
 from runner.spec import RunSpec
-from runner.sweep import work_here
 
 SCENARIO = str(Path(__file__).with_name("short_market.py"))
 RUNS = 1_000

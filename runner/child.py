@@ -3,16 +3,19 @@
 The children take the runs one by one from a common pipe and hand each `Done` back through a pipe of
 their own; the parent commits it while they go on. If a child dies (a crash of compiled code, out of
 memory, a hang that only the watchdog could end), the run it had in hand is tried once more, and
-then it is a failed row. Children write no files and start no threads. They are forked before Ray
-starts; while it does they go on, and one that dies then is not replaced: Ray does its run again.
-Where a fork is not safe (not Linux) runs are done in this process.
+then it is a failed row. Children write no files, start no threads, and end with their parent. They
+are forked before Ray starts; while it does they go on, and one that dies then is not replaced: Ray
+does its run again. Where a fork is not safe (not Linux) runs are done in this process.
 """
 
+import ctypes
 import dataclasses
+import gc
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -28,6 +31,8 @@ PIPE_BYTES = 1 << 20
 SET_PIPE_SIZE = 1031
 INDEX_BYTES = 4
 WAIT_SECONDS = 0.1
+PR_SET_PDEATHSIG = 1
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkerDied(FathomError):
@@ -59,8 +64,9 @@ class Children:
         self._todo = deque(range(self._left))
         self._deaths: dict[int, int] = {}
         self._children: dict[Connection, Child] = {}
-        self._stopped = self._shrinks = False
-        self.done: set[str] = set()
+        self._stopped = self._shrinks = self._drains = False
+        self._drained = threading.Event()
+        self._lost = set(self._todo)
         self._out, self._in = os.pipe()
         _widen(self._in)
         os.set_blocking(self._in, False)
@@ -77,7 +83,6 @@ class Children:
                 done = self._receive(self._children[pipe])
                 if done is not None:
                     self._left -= 1
-                    self.done.add(done.spec.run_id)
                     return done
         self.close()
         raise StopIteration
@@ -91,6 +96,16 @@ class Children:
         """From now on no child that dies is replaced: other threads make a fork unsafe."""
         self._shrinks = True
 
+    def drain(self) -> list[RunSpec]:
+        """Hand out nothing more; the runs that are not in hand. Another thread iterates on."""
+        self._drains = True
+        self._drained.wait()
+        return [self._specs[index] for index in self._todo]
+
+    def lost(self) -> list[RunSpec]:
+        """After the end: runs that were handed out and never came back."""
+        return [self._specs[index] for index in sorted(self._lost.difference(self._todo))]
+
     def stop(self) -> None:
         """End the iteration soon; may be called from another thread."""
         self._stopped = True
@@ -102,19 +117,30 @@ class Children:
             os.kill(child.process, signal.SIGKILL)
             os.waitpid(child.process, 0)
         self._children = {}
-        if self._in >= 0:
-            os.close(self._in)
-            os.close(self._out)
-            self._in = self._out = -1
+        self._take_back()
 
     def _feed(self) -> None:
         """Put indices where the children find them, as many as fit."""
-        while self._todo:
+        if self._drains:
+            self._take_back()
+        while self._todo and self._in >= 0:
             try:
                 os.write(self._in, self._todo[0].to_bytes(INDEX_BYTES, "little"))
             except BlockingIOError:
                 return
             self._todo.popleft()
+
+    def _take_back(self) -> None:
+        """Nothing more is handed out; what nobody has taken is to be done again."""
+        if self._in >= 0:
+            os.close(self._in)
+            back = []
+            while index := os.read(self._out, INDEX_BYTES):
+                back.append(int.from_bytes(index, "little"))
+            os.close(self._out)
+            self._in = self._out = -1
+            self._todo.extendleft(reversed(back))
+        self._drained.set()
 
     def _receive(self, child: Child) -> Done | None:
         """What a child says: the run that it starts (then None), or the run that it has done."""
@@ -122,11 +148,13 @@ class Children:
             said = child.pipe.recv()
         except (EOFError, OSError):
             return self._died(child)
-        if isinstance(said, Done):
-            child.index = None
-            return said
-        child.index = said
-        return None
+        if not isinstance(said, Done):
+            child.index = said
+            return None
+        if child.index is not None:
+            self._lost.discard(child.index)
+        child.index = None
+        return said
 
     def _died(self, child: Child) -> Done | None:
         child.pipe.close()
@@ -141,6 +169,7 @@ class Children:
         if deaths < ATTEMPTS:
             self._todo.appendleft(child.index)
             return None
+        self._lost.discard(child.index)
         code = os.waitstatus_to_exitcode(status)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         return failed(self._specs[child.index], WorkerDied(how))
@@ -150,21 +179,31 @@ class Children:
         _widen(theirs.fileno())
         sys.stdout.flush()
         sys.stderr.flush()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process = os.fork()
-        if process == 0:
-            self._live(theirs)
+        parent = os.getpid()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                process = os.fork()
+            if process == 0:
+                self._live(theirs, parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._children[ours] = Child(process, ours)
 
-    def _live(self, pipe: Connection) -> None:
+    def _live(self, pipe: Connection, parent: int) -> None:
         """The child's life; never returns. Ctrl-C is the parent's to handle."""
         code = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             os.close(self._in)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(code)
+            gc.freeze()
             while index := os.read(self._out, INDEX_BYTES):
                 at = int.from_bytes(index, "little")
                 pipe.send(at)

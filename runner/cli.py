@@ -91,7 +91,7 @@ def sweep(
         int | None, typer.Option(min=0, help="Worker processes; 0: in this process.")
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster, or auto, instead of this machine.")
+        str | None, typer.Option(help="Of a Ray cluster, or auto; local: Ray on this machine.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print plan and time, write nothing.")

@@ -25,23 +25,30 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 OBJECT_STORE_BYTES = 128 * 2**20
-START_SECONDS = 5.0
+LOCAL = "local"
+START_SECONDS = 6.0
+STARTS = 2.0
 CONNECT_SECONDS = 5.0
 
 
 def break_even_seconds(workers: int) -> float:
-    """Work from which Ray ends sooner than one process: T = START + T / workers.
+    """Work from which it goes to Ray: what this machine would need for it is two starts of Ray.
 
-    START is measured: to start two workers, have them load the code and stop them took 4.5 to 5.9
-    seconds (`fathom bench runner` says what it takes here). Forked children start at once, so up to
-    there they share the work; from there on Ray's memory monitor and its scheduling are worth it.
+        T(one process) = W        T(children) = W / n        T(Ray) = START + W / n
+
+    To start two workers, have them load the code and stop them took 4.5 to 5.9 seconds, and the
+    children work meanwhile (`fathom bench runner` says what it takes here). From W = 2 n START on
+    Ray thus ends before one process does, with room for a START twice as long; below, the children
+    share the work, and end sooner. What Ray gives for its start: workers write their own parts, so
+    that a machine of many cores does not wait for one writer, and memory that runs out costs a
+    worker, not the sweep.
     """
-    return START_SECONDS / (1.0 - 1.0 / workers) if workers > 1 else float("inf")
+    return STARTS * START_SECONDS * workers if workers > 1 else float("inf")
 
 
 def require_reachable(address: str) -> None:
     """Raise ConfigError unless something listens there: Ray itself would try for minutes."""
-    if address in ("auto", "local"):
+    if address in ("auto", LOCAL):
         return
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or "/" in host:
@@ -71,10 +78,10 @@ def session(workers: int, address: str | None) -> Iterator[Crew]:
         os.environ.setdefault(name, value)
     import ray
 
-    local = address is None
+    local = address in (None, LOCAL)
     try:
         ray.init(
-            address="local" if local else address,
+            address=LOCAL if local else address,
             num_cpus=workers if local else None,
             object_store_memory=OBJECT_STORE_BYTES if local else None,
             include_dashboard=False if local else None,
@@ -83,7 +90,7 @@ def session(workers: int, address: str | None) -> Iterator[Crew]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError("address", f"no Ray cluster at {address or 'local'}: {reason}") from None
+        raise ConfigError("address", f"no Ray cluster at {address or LOCAL}: {reason}") from None
     catch_terminate()
     try:
         there = workers if local else int(ray.cluster_resources().get("CPU", 1))

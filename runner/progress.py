@@ -3,9 +3,10 @@
     bar     done/all, failed, running, runs/s, memory of driver and largest worker, time left
     line    done/all, ok or failed, run id, seed, varied parameters, seconds, time left, memory
 
-Counts runs, not chunks. Lines go to a log, so they hold no control characters.
+Counts runs, not chunks; two threads may report. Lines go to a log: they hold no control characters.
 """
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -28,6 +29,7 @@ class SweepProgress:
         self._specs = {spec.run_id: spec for spec in specs}
         self.total, self.done, self.failed, self.running = len(specs), 0, 0, 0
         self._peak = 0
+        self._lock = threading.Lock()
         self._start = time.monotonic()
         self._screen = console()
         self._bar = Progress(
@@ -60,12 +62,13 @@ class SweepProgress:
 
     def report(self, statuses: Iterable[Status]) -> None:
         """Some runs have ended."""
-        for status in statuses:
-            self.done += 1
-            self.failed += not status.ok
-            self._peak = max(self._peak, status.peak_bytes)
-            if self._bar.disable:
-                say(self._line(status))
+        with self._lock:
+            for status in statuses:
+                self.done += 1
+                self.failed += not status.ok
+                self._peak = max(self._peak, status.peak_bytes)
+                if self._bar.disable:
+                    say(self._line(status))
         self.refresh()
 
     def refresh(self, running: int | None = None) -> None:

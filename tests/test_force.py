@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from runner.execution import Target, perform, write
 from runner.folder import CannotWrite, Folder
 from runner.provenance import provenance
 from runner.spec import Request, plan_run
+from tests.processes import descendants, on_ray
 
 TINY = str(Path(__file__).with_name("tiny_market.py"))
 GRID = "seeds = [1, 2, 3]\n[grid]\n'desk.fee' = [0.001, 0.01]\n"
@@ -115,7 +117,38 @@ def test_while_ray_starts_a_dead_child_is_not_replaced():
     process = child.Children([deadly, *specs(2, 3)], None, 1)
     process.shrink()
     assert list(process) == []
-    assert process.done == set()
+    assert process.lost() == [deadly]
+    assert process.drain() == specs(2, 3)
+
+
+def test_children_that_are_drained_finish_what_they_have_in_hand():
+    given = [plan_run(Request(TINY, {"buyer.pause_seconds": 0.02}, 12), seed) for seed in range(9)]
+    process = child.Children(given, None, 2)
+    found = [next(process)]
+    process.shrink()
+    thread = threading.Thread(target=lambda: found.extend(process))
+    thread.start()
+    rest = process.drain()
+    thread.join()
+    assert process.lost() == []
+    assert 2 <= len(found) <= 5
+    assert sorted(each.seed for each in rest) == sorted(
+        set(range(9)) - {done.spec.seed for done in found}
+    )
+
+
+def test_children_end_with_their_parent():
+    file = study("seeds = {count = 15}\n[set]\n'buyer.pause_seconds' = 0.05\n")
+    with subprocess.Popen(command(file, "out", "--workers", "2")) as process:
+        while len(parts("out")) < 2 and process.poll() is None:
+            time.sleep(0.05)
+        children = descendants(process.pid)
+        process.kill()
+    assert len(children) == 2
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("workers", ["0", None], ids=["this process", "child"])
@@ -209,7 +242,7 @@ def test_workers_that_fill_a_disk(tmp_path):
         pytest.skip("needs the command mount")
     file = study("seeds = {count = 400}\n")
     try:
-        full = command(file, str(disk / "out"), "--workers", "2")
+        full = on_ray(file, str(disk / "out"))
         done = subprocess.run(full, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert "No space left on device" in done.stderr
@@ -324,7 +357,7 @@ def test_merging_that_is_killed_anywhere_loses_and_doubles_nothing(step, monkeyp
 
 def test_a_disk_too_full_to_merge_is_no_failure(monkeypatch, capsys):
     file = study(GRID)
-    monkeypatch.setattr("runner.sweep.COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr("runner.engine.COMMIT_SECONDS", 0.0)
     monkeypatch.setattr(compaction, "MANY", 4)
 
     def refuse(*given):
@@ -386,30 +419,11 @@ def test_two_sweeps_on_one_folder_at_once():
 # workers
 
 
-def descendants(pid):
-    """Process ids below a process, with their names."""
-    parents, names = {}, {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                stat = (entry / "stat").read_text()
-            except OSError:
-                continue
-            head, _, tail = stat.rpartition(")")
-            parents[int(entry.name)] = int(tail.split()[1])
-            names[int(entry.name)] = head.partition("(")[2]
-    found, edge = {}, {pid}
-    while edge:
-        edge = {each for each, parent in parents.items() if parent in edge}
-        found |= {each: names[each] for each in edge}
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_worker_that_is_killed_from_outside():
     file = study("seeds = {count = 16}\n[set]\n'buyer.pause_seconds' = 0.03\n")
-    with subprocess.Popen(command(file, "out", "--workers", "2")) as process:
+    with subprocess.Popen(on_ray(file, "out")) as process:
         killed = None
         while killed is None and process.poll() is None:
             time.sleep(0.1)
