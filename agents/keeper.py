@@ -41,7 +41,8 @@ class Offers(NamedTuple):
 
     def where(self, mask: NDArray[np.bool_]) -> "Offers":
         """Some of them."""
-        return Offers(*(column[mask] for column in self))
+        number, bid_atoms, lot_atoms, earned = self
+        return Offers(number[mask], bid_atoms[mask], lot_atoms[mask], earned[mask])
 
 
 class Keepers(Cohort):
