@@ -29,6 +29,23 @@ def test_the_premium_follows_the_carry_both_ways() -> None:
     )
 
 
+def test_an_inverse_contract_is_cheaper_than_a_linear_one_at_the_same_carry() -> None:
+    """x (1 + g) against x/(1 - g): 1.9 bp at a carry of 137 bp."""
+    far = {"perpetual_maker.largest_skew": 0.1, "perpetual.funding_cap": 0.5}
+    carry = {"arbitrageur.carry_per_year": 15.0, **far}
+    paid = [premium(contract=kind, **carry)["funding_mean"] for kind in ("inverse", "linear")]
+    assert paid == pytest.approx([136.99e-4, 138.89e-4], abs=0.6e-4)
+    assert paid[1] - paid[0] == pytest.approx(1.9e-4, abs=0.5e-4)
+
+
+@pytest.mark.parametrize("correlation", [0.9, -0.9])
+def test_a_quanto_pays_for_the_covariance_that_its_hedge_costs(correlation: float) -> None:
+    terms = {"contract": "quanto", "volatility_per_year": 1.0, "correlation": correlation}
+    metrics = premium(**terms, perpetual_maker__risk_aversion=27, arbitrageur__carry_per_year=0.0)
+    assert metrics["funding_mean"] == pytest.approx(correlation / 1095, abs=1e-4)
+    assert metrics["ledger_residual_atoms"] == 0
+
+
 def test_a_wider_cost_leaves_a_wider_band() -> None:
     narrow = premium(arbitrageur__cost=1e-5)["premium_deviation"]
     assert premium(arbitrageur__cost=4e-4)["premium_deviation"] > narrow

@@ -1,10 +1,12 @@
 """A perpetual tied to spot by carry arbitrageurs alone: where does its price settle?
 
-One exchange with a spot book and a linear perpetual. The spot maker follows the outside price
-without leaning; the perpetual's maker leans against its inventory, so that demand for leverage
-moves the price; a cohort of levered traders, long more often than short, supplies that demand. An
-arbitrageur with ample capital buys spot and sells the perpetual, or the reverse, as long as the
-funding to be expected is worth more than the carry. Nobody knows a fair price. Reported:
+One exchange with a spot book and a perpetual: linear, inverse (paid in the coin) or quanto (paid in
+a third asset whose price goes with the coin's). The spot maker follows the outside price without
+leaning; the perpetual's maker leans against its inventory, so that demand for leverage moves the
+price; a cohort of levered traders, long more often than short, supplies that demand. An arbitrageur
+with ample capital buys spot and sells the perpetual, or the reverse, as long as the funding to be
+expected is worth more than the carry. Nobody knows a fair price. A unit of the settlement asset
+costs one quote at the start, for an inverse contract by counting the coin in small units. Reported:
 
     premium_mean, premium_deviation     of the books' mids, perpetual/spot - 1, at the end of each
                                         step, the first fifth of the run left out
@@ -15,26 +17,33 @@ Left out: interest on balances (the carry is the arbitrageur's own cost of capit
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from agents.carry_arbitrageur import CarryArbitrageur
+from agents.contract_arbitrageur import ContractArbitrageur
 from agents.market_maker import MarketMaker, PerpetualMaker
 from agents.perpetual_traders import PerpetualTraders
+from agents.trader import Trader
+from experiments.correlated_path import Follower, Leader
 from experiments.paths import GeometricBrownian, History, Replay
 from experiments.scenario import AgentSpec, Scenario
 from experiments.tables import Columns
 from experiments.world import World
 from markets import params
 from markets.assets import Asset, Instrument
+from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
 
+AnyParams = TypeVar("AnyParams", bound=Trader.Params)
+
 START = 10_000.0
+_TICK, _LOT = 0.1, 0.001
 DAY_SECONDS = 86_400.0
 SETTLING = 0.2
 """Part of a run that is left out of its figures."""
@@ -47,6 +56,12 @@ class Params(params.Params):
     days: float = Field(default=20.0, gt=0)
     step_seconds: float = Field(default=300.0, gt=0, le=3600)
     volatility_per_year: float = Field(default=0.3, ge=0)
+    contract: ContractKind = ContractKind.LINEAR
+    """What the perpetual pays in; `perpetual.contract` follows it."""
+    settlement_volatility_per_year: float = Field(default=1.0, ge=0)
+    """Of the asset that a quanto pays in."""
+    correlation: float = Field(default=0.0, ge=-1, le=1)
+    """Of its returns with those of the base."""
     arbitrage: bool = True
     """Whether there is an arbitrageur at all."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=0)
@@ -84,35 +99,53 @@ class Params(params.Params):
         leverage_mean=3,
         leave_per_hour=0.25,
     )
-    arbitrageur: CarryArbitrageur.Params = CarryArbitrageur.Params(
+    arbitrageur: ContractArbitrageur.Params = ContractArbitrageur.Params(
         spot="spot", perpetual="perpetual", base=2_000, quote=20e6, margin=20e6
     )
 
 
 def build(params: Params, history: History | None = None) -> Scenario:
     """The scenario on a random walk, or on a history that takes its place."""
-    base, quote = Asset("BTC", 8), Asset("USDT", 6)
-    instrument = Instrument(base, quote, tick_size=0.01, lot_size=0.001)
+    base, quote = Asset("BTC", 6), Asset("USDT", 6)
+    units = START if params.contract is ContractKind.INVERSE else 1.0
+    instrument = Instrument(base, quote, tick_size=_TICK / units, lot_size=_LOT * units)
+    terms = {"contract": params.contract, "contract_value_quote": _LOT * START}
+    settlement = Asset("PAID", 6) if params.contract is ContractKind.QUANTO else None
     agents = [
-        AgentSpec("maker", MarketMaker, params.maker),
-        AgentSpec("perpetual_maker", PerpetualMaker, params.perpetual_maker),
+        AgentSpec("maker", MarketMaker, _in_units(params.maker, units)),
+        AgentSpec("perpetual_maker", PerpetualMaker, _in_units(params.perpetual_maker, units)),
         AgentSpec("traders", PerpetualTraders, params.traders),
     ]
     if params.arbitrage:
-        agents.append(AgentSpec("arbitrageur", CarryArbitrageur, params.arbitrageur))
-    process = GeometricBrownian(base.name, START, params.volatility_per_year)
+        arbitrageur = _in_units(params.arbitrageur, units)
+        agents.append(AgentSpec("arbitrageur", ContractArbitrageur, arbitrageur))
+    walk = GeometricBrownian(base.name, START / units, params.volatility_per_year)
+    leader = Leader(Replay(base.name, history) if history else walk)
+    rest = (params.settlement_volatility_per_year, params.correlation, leader)
     seconds = history.duration_seconds if history else params.days * DAY_SECONDS
     return Scenario(
         domains=(Exchange("exchange", Ordering.RANDOM),),
         venues=(
             OrderBook("spot", "exchange", instrument, params.book),
-            Perpetual("perpetual", "exchange", instrument, params.perpetual),
+            Perpetual(
+                "perpetual",
+                "exchange",
+                instrument,
+                params.perpetual.model_copy(update=terms),
+                settlement,
+            ),
         ),
         agents=agents,
-        processes=(Replay(base.name, history) if history else process,),
+        processes=(leader, Follower(settlement.name, 1.0, *rest)) if settlement else (leader,),
         steps=max(1, round(seconds / params.step_seconds)),
         step_seconds=params.step_seconds,
     )
+
+
+def _in_units(params: AnyParams, units: float) -> AnyParams:
+    """Sizes in base units, counted in units so many times smaller."""
+    sizes = {"base", "order_size", "largest_position"} & set(type(params).model_fields)
+    return params.model_copy(update={name: getattr(params, name) * units for name in sizes})
 
 
 def cost_band(params: Params) -> float:
