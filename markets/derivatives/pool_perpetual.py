@@ -8,8 +8,9 @@ is refused beyond the reserve; profits beyond a part of the pool are paid in par
 positions of a side that wins too much are closed, highest return first (ADL). Below maintenance a
 position is closed at the oracle price; what its collateral lacks is the providers' loss.
 Rounding: fees, impact paid and costs up, payouts and shares down; the dust is the providers'. Not
-atomic. Sources: GMX v1 Vault, gmx-synthetics, Jupiter JLP docs. Left out: pools of several assets,
-spread between the oracle's lowest and highest price, delay of execution.
+atomic. Trades cost half the spread between the oracle's lowest and highest price, which is the
+providers'. Providers: `pool_providers`. Sources: GMX v1 Vault, gmx-synthetics, Jupiter JLP docs.
+Left out: pools of more than base and quote, delay of execution.
 """
 
 import math
@@ -28,6 +29,7 @@ from markets.derivatives.pool_perpetual_rates import (
     impact_quote,
 )
 from markets.derivatives.pool_perpetual_view import PoolPerpetualView
+from markets.derivatives.pool_providers import PoolProviders
 from markets.errors import BrokenInvariant
 from markets.intents import (
     ADD_COIN,
@@ -88,6 +90,7 @@ class PoolPerpetual(Venue):
         pool, vault, impact, fees = self.accounts.tolist()
         column = market.ledger.column
         self._at = Columns(
+            base=column[self.instrument.base.name],
             quote=column[self.instrument.quote.name],
             contract=column[self.contract.name],
             margin=column[self.margin.name],
@@ -97,6 +100,7 @@ class PoolPerpetual(Venue):
             impact=impact,
             fees=fees,
             notional_atoms=self.instrument.notional_atoms,
+            lot_atoms=self.instrument.lot_atoms,
         )
         market.ledger.allow_issue(pool, self.share.name)
         quote = self.instrument.quote
@@ -107,6 +111,8 @@ class PoolPerpetual(Venue):
         """See `Venue.begin`."""
         ledger = self._ledger
         self._books = PoolAccounts(ledger.balances, self._at)
+        scale = self.instrument.quote.scale
+        self.providers = PoolProviders(self._books, self.params, scale)
         self._barred = ledger.domain != ledger.domain_names.index(self.domain)
         self._barred[self.accounts] = True
 
@@ -202,6 +208,7 @@ class PoolPerpetual(Venue):
             impact_pool=interest.impact_pool,
             borrow_per_hour=borrow_per_second(params, interest) * 3_600,
             fee=params.fee_ppm / PPM,
+            half_spread=params.half_spread_ppm / PPM,
             initial_margin_rate=params.initial_margin_ppm / PPM,
             contract_column=self._at.contract,
             margin_column=self._at.margin,
@@ -213,12 +220,8 @@ class PoolPerpetual(Venue):
         cap = self.params.largest_side_quote or math.inf
         return min(self.params.reserve_factor * max(0.0, interest.pool), cap)
 
-    def shares_atoms(self) -> int:
-        """Shares outstanding."""
-        return -int(self._ledger.balances[self._at.pool, self._at.share])
-
     def _share_price(self) -> float:
-        supply = self.share.to_units(self.shares_atoms())
+        supply = self.share.to_units(self.providers.shares_atoms())
         value = self.instrument.quote.to_units(self._books.pool_value())
         return float(value / supply) if supply else 1.0
 
@@ -260,43 +263,12 @@ class PoolPerpetual(Venue):
         return Code.DONE
 
     def _add(self, row: np.void) -> Code:
-        """Shares for quote, at the value of the pool before."""
-        books, account, atoms = self._books, int(row["account"]), int(row["size"])
-        supply, value = self.shares_atoms(), books.pool_value()
-        if row["first"] != 0 or (supply and value <= 0):
-            return Code.NO_LIQUIDITY if row["first"] == 0 else Code.INVALID
-        if books.balances[account, self._at.quote] < atoms:
-            return Code.INSUFFICIENT_BALANCE
-        shares = atoms * supply // value if supply else atoms
-        if shares < max(1, int(row["limit"])):
-            return Code.BEYOND_LIMIT
-        self._mint(account, shares, atoms)
-        return Code.DONE
+        account, coin = int(row["account"]), int(row["first"])
+        return self.providers.add(account, coin, int(row["size"]), int(row["limit"]))
 
     def _remove(self, row: np.void) -> Code:
-        """Quote for shares, as far as what is left still covers the positions."""
-        books, account, shares = self._books, int(row["account"]), int(row["size"])
-        if row["first"] != 0:
-            return Code.INVALID
-        if books.balances[account, self._at.share] < shares:
-            return Code.INSUFFICIENT_BALANCE
-        value = books.pool_value()
-        atoms = max(0, value) * shares // self.shares_atoms()
-        if atoms < max(1, int(row["limit"])):
-            return Code.BEYOND_LIMIT
-        reserved = max(books.side_lots()) * books.value_atoms
-        held = int(books.balances[self._at.pool, self._at.quote])
-        if atoms > held or reserved > self.params.reserve_factor * (value - atoms):
-            return Code.NO_LIQUIDITY
-        self._mint(account, -shares, -atoms)
-        return Code.DONE
-
-    def _mint(self, account: int, shares: int, atoms: int) -> None:
-        balances, at = self._books.balances, self._at
-        balances[account, at.quote] -= atoms
-        balances[at.pool, at.quote] += atoms
-        balances[account, at.share] += shares
-        balances[at.pool, at.share] -= shares
+        account, coin = int(row["account"]), int(row["first"])
+        return self.providers.remove(account, coin, int(row["size"]), int(row["limit"]))
 
     def _place(self, row: np.void) -> Code:
         """Close what is opposite, then open the rest; both at the oracle price."""
@@ -311,7 +283,8 @@ class PoolPerpetual(Venue):
         if not closed and not rest:
             return Code.REDUCE_ONLY
         impact = self._impact(side * (closed + rest) * books.value_atoms, forced=False)
-        cost = side * (closed + rest) * books.value_atoms - impact
+        notional = (closed + rest) * books.value_atoms
+        cost = side * notional + self._spread(notional) - impact
         if limit and cost > side * (closed + rest) * limit * self._at.notional_atoms:
             return Code.BEYOND_LIMIT
         if closed:
@@ -322,6 +295,10 @@ class PoolPerpetual(Venue):
             return Code.FILLED if closed == lots else Code.PARTLY_FILLED
         code = self._open(account, side, rest, impact)
         return Code.PARTLY_FILLED if closed and code < 0 else code
+
+    def _spread(self, notional: int) -> int:
+        """What the oracle's worse price costs on a trade."""
+        return ppm_up(notional, self.params.half_spread_ppm)
 
     def _impact(self, change_atoms: int, forced: bool) -> int:
         """Impact in atoms, rounded against the trader; the impact pool can pay it."""
@@ -340,18 +317,21 @@ class PoolPerpetual(Venue):
         fee = ppm_up(notional, params.fee_ppm)
         exposed = abs(books.lots(account)) * books.value_atoms + notional
         needed = ppm_up(exposed, params.initial_margin_ppm)
-        left = min(books.wallet(account), books.equity(account)) - fee + impact
+        spread = self._spread(notional)
+        left = min(books.wallet(account), books.equity(account)) - fee - spread + impact
         if left < max(needed, 0):
             return Code.INSUFFICIENT_MARGIN
-        self._settle(account, fee, impact)
+        self._settle(account, (fee, spread), impact)
         books.take(account, side * lots)
         self._record(account, side, lots, fee, Reason.TRADE)
         return Code.FILLED
 
-    def _settle(self, account: int, fee: int, impact: int) -> int:
-        """Fee and impact as far as the wallet goes; returns the fee that was paid."""
+    def _settle(self, account: int, charges: tuple[int, int], impact: int) -> int:
+        """Impact, spread and fee as far as the wallet goes; returns the fee that was paid."""
         books, at = self._books, self._at
+        fee, spread = charges
         books.pay(account, at.impact, min(-impact, books.wallet(account)))
+        books.pay(account, at.pool, min(spread, books.wallet(account)))
         paid = min(fee, books.wallet(account))
         books.pay(account, at.pool, paid)
         self._share_fee(paid)
@@ -366,8 +346,9 @@ class PoolPerpetual(Venue):
         profit = books.profit_of(account, lots)[1]
         paid = books.give(account, lots, self._payable(side, profit))
         self.bad_debt_atoms += max(0, paid - profit) if profit < 0 else 0
-        charged = 0 if reason is Reason.ADL else self.params.fee_ppm
-        fee = self._settle(account, ppm_up(lots * books.value_atoms, charged), impact)
+        notional, free = lots * books.value_atoms, reason is Reason.ADL
+        charges = (ppm_up(notional, self.params.fee_ppm), self._spread(notional))
+        fee = self._settle(account, (0, 0) if free else charges, impact)
         self._record(account, -side, lots, fee, reason)
 
     def _payable(self, side: int, profit: int) -> int:
@@ -386,7 +367,9 @@ class PoolPerpetual(Venue):
         fill["taker"], fill["maker"], fill["side"] = account, self._at.pool, side
         fill["price_ticks"], fill["size_lots"] = books.mark_ticks, lots
         fill["base_atoms"] = lots * self.instrument.lot_atoms
-        fill["quote_atoms"] = lots * books.value_atoms
+        notional = lots * books.value_atoms
+        spread = 0 if reason is Reason.ADL else self._spread(notional)
+        fill["quote_atoms"] = notional + side * spread
         fill["taker_fee_atoms"], fill["reason"] = fee, reason
         self._fills.append(fill)
         self._tally["trades"] += reason is not Reason.ADL
@@ -409,7 +392,7 @@ class PoolPerpetual(Venue):
         accounts = books.holders(side)
         held = books.balances[accounts, self._at.contract] * books.value_atoms
         equity = books.balances[accounts, self._at.margin] + held
-        rate = (params.maintenance_ppm + params.fee_ppm) / PPM
+        rate = (params.maintenance_ppm + params.fee_ppm + params.half_spread_ppm) / PPM
         found: list[int] = accounts[equity < np.ceil(np.abs(held) * rate)].tolist()
         return found
 

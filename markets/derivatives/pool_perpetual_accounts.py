@@ -9,7 +9,7 @@ closing x lots gives e*x/|c| back and pays the profit out of the pool's own quot
 it, as far as the wallet goes: what a wallet lacks is the providers' loss. The cost given back is
 rounded against the trader. So always
 
-    vault's quote = -vault's claims,    pool value = quote + claims + contracts*P*k.
+    vault's quote = -vault's claims,    pool value = quote + base at P + claims + contracts*P*k.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,9 @@ Rows = NDArray[np.int64]
 
 
 class Columns(NamedTuple):
-    """Ledger columns, the venue's rows, and atoms of one lot at one tick."""
+    """Ledger columns, the venue's rows, atoms of one lot at one tick, base atoms of a lot."""
 
+    base: int
     quote: int
     contract: int
     margin: int
@@ -32,6 +33,7 @@ class Columns(NamedTuple):
     impact: int
     fees: int
     notional_atoms: int
+    lot_atoms: int
 
 
 class PoolAccounts:
@@ -77,10 +79,15 @@ class PoolAccounts:
         held: Rows = self.balances[accounts, self.at.contract] * self.value_atoms
         return held - self.entry_atoms[accounts]
 
+    def base_value(self) -> int:
+        """What the pool's own base is worth at the mark, rounded down."""
+        held = int(self.balances[self.at.pool, self.at.base])
+        return held * self.value_atoms // self.at.lot_atoms
+
     def pool_value(self) -> int:
         """What the shares are worth together, profits of traders taken off."""
         row = self.balances[self.at.pool]
-        value = int(row[self.at.contract]) * self.value_atoms
+        value = int(row[self.at.contract]) * self.value_atoms + self.base_value()
         return int(row[self.at.quote]) + int(row[self.at.margin]) + value
 
     def pay(self, account: int, row: int, atoms: int) -> None:

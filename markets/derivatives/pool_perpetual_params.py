@@ -37,6 +37,8 @@ class PoolFunding(StrEnum):
 PRESETS: dict[PoolPreset, dict[str, Any]] = {
     PoolPreset.GMX_V1: {
         "fee_ppm": 1_000,
+        "mint_fee_ppm": 2_500,
+        "mint_tax_ppm": 5_000,
         "provider_part_ppm": 700_000,
         "funding": PoolFunding.NONE,
         "borrow_base_per_second": 1e-4 / 3_600,
@@ -75,6 +77,14 @@ class PoolPerpetualParams(Params):
     """Of the notional opened or closed."""
     provider_part_ppm: int = Field(default=630_000, ge=0, le=PPM)
     """Part of all fees that stays with the providers; the venue keeps the rest."""
+    half_spread_ppm: int = Field(default=0, ge=0, le=100_000)
+    """Distance of the oracle's lowest and highest price from its middle; the worse counts."""
+    mint_fee_ppm: int = Field(default=0, ge=0, le=100_000)
+    """Of a deposit or withdrawal of providers."""
+    mint_tax_ppm: int = Field(default=0, ge=0, le=100_000)
+    """Added in full where a coin is as far from its target as the target is large."""
+    base_weight_ppm: int = Field(default=0, ge=0, lt=PPM)
+    """Target of base in the pool; 0: providers bring quote alone, and there is no tax."""
     positive_impact_factor: float = Field(default=0.0, ge=0)
     negative_impact_factor: float = Field(default=0.0, ge=0)
     impact_exponent: float = Field(default=2.0, ge=1)

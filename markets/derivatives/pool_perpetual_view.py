@@ -27,6 +27,7 @@ class PoolPerpetualView:
     impact_pool: float
     borrow_per_hour: float
     fee: float
+    half_spread: float
     initial_margin_rate: float
     contract_column: int
     margin_column: int
