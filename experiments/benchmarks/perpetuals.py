@@ -1,14 +1,16 @@
 """A perpetual with a million positions: a mark, a funding stamp, and a cascade through the book.
 
 Half a million members are long against half a million short, all deposited and opened by ordinary
-orders at one price. Timed on one core are the venue's own beats: `accrue` at a funding stamp, where
-every account pays or receives; `liquidate` in a quiet step, where every account is checked and
-nobody is unsafe; and both together. Then the mark falls by a tenth, so that every tenth member, a
-long with twenty times leverage, is liquidated into bids that reach from there to a quarter down.
-Memory is the peak of the process, so run this benchmark alone to read it.
+orders at one price, once of a linear and once of an inverse contract. Timed on one core are the
+venue's own beats: `accrue` at a funding stamp, where every account pays or receives; `liquidate` in
+a quiet step, where every account is checked and nobody is unsafe; both together; and apart from
+them the rows of flows that a record asks for. Then the mark falls by a tenth, so that every tenth
+member, a long with twenty times leverage, is liquidated into bids that reach from there to a
+quarter down. Memory is the peak of a process that does the linear part and nothing else.
 """
 
 import resource
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from experiments.benchmarks.figure import Figure
 from markets.assets import Asset, Instrument
+from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange
 from markets.intents import BUY, SELL, deposit, limit_order, stack
@@ -51,22 +54,28 @@ class Crowd:
         return Moment(self.step, seconds, STEP_SECONDS, {"BTC": mark})
 
 
-def crowd(accounts: int) -> Crowd:
+def crowd(accounts: int, contract: str = "linear") -> Crowd:
     """Members who all trade one lot at the start: even rows sell, odd rows buy."""
     instrument = Instrument(Asset("BTC", 8), Asset("USDT", 6), tick_size=0.1, lot_size=0.001)
-    params = Perpetual.Params(basis_bandwidth=0, insurance_fund_quote=1e6)
+    params = Perpetual.Params(
+        contract=ContractKind(contract),
+        contract_value_quote=START * instrument.lot_size,
+        basis_bandwidth=0,
+        insurance_fund_quote=1e6,
+    )
     venue = Perpetual("perpetual", "exchange", instrument, params)
     market = Market([Exchange("exchange")], [venue])
-    notional = START * instrument.lot_size
+    asset = venue.form.settlement.name
+    notional = instrument.lot_size * (1.0 if venue.form.is_inverse else START)
     margin = np.full(accounts, notional)
     margin[1 :: 2 * (LIQUIDATED_PART // 2)] = notional / 20
-    members = market.endow("members", "exchange", {"USDT": margin * 1.01}, accounts)
-    makers = market.endow("makers", "exchange", {"USDT": 1e9}, _MAKERS)
+    members = market.endow("members", "exchange", {asset: margin * 1.01}, accounts)
+    makers = market.endow("makers", "exchange", {asset: 1e8 * notional}, _MAKERS)
     market.begin()
     made = Crowd(venue, market, members)
     moment = made.moment(START)
     market.accrue(moment)
-    columns = market.ledger.column["USDT"]
+    columns = market.ledger.column[asset]
     held = market.ledger.balances[:, columns]
     venue.execute(stack([deposit(0, members, held[members])]), moment)
     venue.execute(stack([deposit(0, makers, held[makers])]), moment)
@@ -89,20 +98,23 @@ def _rest_bids(made: Crowd, makers: NDArray[np.int64], lots: int, moment: Moment
     assert (made.venue.execute(stack([rows]), moment) == Code.RESTING).all()
 
 
-def _beats(made: Crowd) -> tuple[float, float]:
-    """The shortest stamp and the shortest quiet check of several, in seconds."""
-    stamps, checks = [], []
+def _beats(made: Crowd) -> tuple[float, float, float]:
+    """The shortest stamp, quiet check and flows of several, in seconds."""
+    stamps, checks, rows = [], [], []
     for _ in range(REPEATS):
         moment = made.moment(START)
         begun = time.perf_counter()
         made.venue.accrue(moment)
         paid = time.perf_counter()
         made.venue.liquidate(moment)
+        checked = time.perf_counter()
+        made.venue.drain_flows()
+        rows.append(time.perf_counter() - checked)
         stamps.append(paid - begun)
-        checks.append(time.perf_counter() - paid)
+        checks.append(checked - paid)
         made.venue.forget()
     made.market.check()
-    return min(stamps), min(checks)
+    return min(stamps), min(checks), min(rows)
 
 
 def _cascade(made: Crowd) -> tuple[float, int]:
@@ -116,20 +128,53 @@ def _cascade(made: Crowd) -> tuple[float, int]:
     return taken, int(made.venue.measure(moment)["liquidations"])
 
 
-def measure(scale: float = 1.0) -> list[Figure]:
-    """Times by beat, and the peak memory of the process."""
-    accounts = max(2 * LIQUIDATED_PART, int(ACCOUNTS * scale) // 10 * 10)
-    _cascade(crowd(2 * LIQUIDATED_PART))
+def _peak_bytes() -> int:
+    """Most memory of this process since its program began; of all that it ran, without /proc."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            line = next(line for line in file if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def alone(accounts: int) -> None:
+    """Do the linear part once, and print the peak memory in bytes."""
     made = crowd(accounts)
-    stamp, check = _beats(made)
+    _beats(made)
+    _cascade(made)
+    print(_peak_bytes())
+
+
+def _peak_alone(accounts: int) -> float:
+    """Peak memory in bytes of a fresh process that does the linear part."""
+    program = f"from {__name__} import alone; alone({accounts})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def measure(scale: float = 1.0) -> list[Figure]:
+    """Times by beat and contract, and the peak memory of a process of its own."""
+    accounts = max(2 * LIQUIDATED_PART, int(ACCOUNTS * scale) // 10 * 10)
+    figures = []
+    for contract in ("inverse", "linear"):
+        _cascade(crowd(2 * LIQUIDATED_PART, contract))
+        made = crowd(accounts, contract)
+        stamp, check, rows = (1e3 * seconds for seconds in _beats(made))
+        name = f"{accounts:,} positions, {contract}"
+        figures += [
+            Figure(f"funding stamp, {name}", stamp, "ms"),
+            Figure(f"margin check, {name}", check, "ms"),
+            Figure(f"funding and margin check, {name}", stamp + check, "ms", 20.0),
+            Figure(f"flows of a stamp, {name}", rows, "ms", note="rows for a record"),
+        ]
     taken, liquidated = _cascade(made)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
-    name = f"{accounts:,} positions"
+    peak = _peak_alone(accounts) / _MEGABYTE
     return [
-        Figure(f"funding stamp, {name}", 1e3 * stamp, "ms", note="with the flows for the record"),
-        Figure(f"margin check, {name}", 1e3 * check, "ms"),
-        Figure(f"funding and margin check, {name}", 1e3 * (stamp + check), "ms", 20.0),
+        *figures,
         Figure(f"cascade of {liquidated:,} accounts", taken, "s", 5.0, "through the book"),
-        Figure("peak memory of the process", peak / _MEGABYTE, "MB", 1_000.0),
+        Figure("peak memory", peak, "MB", 1_000.0, "in a process of its own"),
     ]

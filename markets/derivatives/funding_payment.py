@@ -22,6 +22,9 @@ from markets.derivatives.positions import Integers, Positions, Terms, pricer, wo
 from markets.kernel import kernel
 from markets.outcomes import Flows, Reason, flows
 
+_MOST = 2**62
+"""Largest product of notional and rate that is divided as it is."""
+
 
 class Payments(NamedTuple):
     """Room for one stamp: what accounts owe in atoms, and what they have paid ahead, in 1e-9.
@@ -46,13 +49,15 @@ def pay_funding(
     balances, by = positions.balances, pricer(terms, price_ticks)
     sign = -1 if terms.form == INVERSE else 1
     carried = len(made.ahead_1e9) > 0
+    most = _MOST // max(abs(rate_1e9), 1)
     total = 0
     for account in range(len(made.owed_atoms)):
         contracts = balances[account, terms.contract]
         owed = 0
         if contracts != 0:
-            notional = sign * worth(by, contracts)
-            whole = notional // RATE_SCALE
+            notional, whole = sign * worth(by, contracts), 0
+            if notional > most or notional < -most:
+                whole = notional // RATE_SCALE
             due_1e9 = (notional - whole * RATE_SCALE) * rate_1e9
             if carried:
                 due_1e9 -= made.ahead_1e9[account]

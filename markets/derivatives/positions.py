@@ -20,12 +20,15 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.brackets import Brackets, bracket_of, requirement_atoms
 from markets.derivatives.contract import INVERSE
 from markets.kernel import kernel
+from markets.rounding import PPM
 
 _EXACT = 2**50
-"""Below it a float64 quotient is off by less than one."""
+"""Below it a float64 quotient errs by less than a quarter of the least distance to a whole one."""
+_MARGIN = 1.0 + 2.0**-40
+"""More than the relative error of a requirement in float64."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -140,9 +143,13 @@ def worth(by: Pricer, signed_lots: int) -> int:
     above = -signed_lots * by.rest_atoms
     if above > _EXACT or above < -_EXACT:
         return whole + above // by.price_ticks
-    quotient = int(np.floor(above * by.per_tick))
+    quotient = int(above * by.per_tick)
     left = above - quotient * by.price_ticks
-    return whole + quotient + (left >= by.price_ticks) - (left < 0)
+    if left < 0:
+        quotient -= 1
+    elif left >= by.price_ticks:
+        quotient += 1
+    return whole + quotient
 
 
 @kernel()
@@ -234,6 +241,15 @@ def account_records(
             records[account, 3] = positions.entry_atoms[account]
 
 
+@kernel(inline="always")
+def _surely_covers(brackets: Brackets, notional_atoms: int, equity_atoms: int) -> bool:
+    """Whether equity is enough by a float bound: the bracket's rate, without its deduction."""
+    if brackets.root_ppm > 0.0:
+        return False
+    rate = brackets.rates_ppm[bracket_of(brackets, notional_atoms)] * (_MARGIN / PPM)
+    return float(equity_atoms) >= float(notional_atoms) * rate + 2.0
+
+
 @kernel()
 def find_unsafe(
     positions: Positions, terms: Terms, brackets: Brackets, accounts: Integers, ratios: Floats
@@ -253,10 +269,13 @@ def find_unsafe(
             ratio = -np.inf
         else:
             value = worth(by, contracts)
-            needed = requirement_atoms(brackets, abs(value))
             equity = claim + value
             if terms.grouped:
                 equity += positions.other_equity[account]
+            elif _surely_covers(brackets, abs(value), equity):
+                continue
+            needed = requirement_atoms(brackets, abs(value))
+            if terms.grouped:
                 needed += positions.other_maintenance[account]
             if equity >= needed:
                 continue
