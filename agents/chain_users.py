@@ -43,15 +43,22 @@ class ChainUsers(Cohort):
         sent: float = Field(0.1, gt=0)
         """Units in a transfer."""
         calm_per_hour: float = Field(2_000.0, ge=0)
+        """Transfers an hour of the crowd on a calm day."""
         calm_range: float = Field(0.02, gt=0)
+        """Range of the price within `memory_seconds` on such a day."""
         memory_seconds: float = Field(3_600.0, gt=0)
         urgency: float = Field(0.4, ge=0)
+        """Part of the calm transfers that comes on top for each further such range."""
         most: float = Field(6.0, ge=1)
+        """Transfers are at most so many times the calm ones."""
         worth_median: float = Field(30.0, gt=0)
         """Gas price that half of the transfers are worth."""
         worth_sigma: float = Field(1.0, ge=0)
+        """Standard deviation of the logarithm of that gas price."""
         floor: float = Field(12.0, ge=0)
+        """Gas price that is bid where nothing waits;"""
         overbid: float = Field(1.1, ge=1)
+        """and over the price to beat elsewhere."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -58,17 +58,24 @@ class Keepers(Cohort):
         gas: float = Field(1_000.0, gt=0)
         """Units of the chain's fee asset of each keeper."""
         discount_low: float = Field(0.03, ge=0, lt=1)
+        """Part of the outside price that a keeper keeps for itself;"""
         discount_high: float = Field(0.10, ge=0, lt=1)
+        """between the two, evenly, by keeper."""
         cap_low: float = Field(20.0, gt=0)
         cap_high: float = Field(60.0, gt=0)
         """Gas price above which a keeper stands aside; between the two, evenly, by keeper."""
         floor: float = Field(12.0, ge=0)
+        """Gas price that it bids where nothing waits."""
         overbid: float = Field(1.1, ge=1)
+        """Gas price over the price to beat."""
         gas_aware: bool = False
+        """Whether it has no cap, and bids for gas by what the lot would earn."""
         gas_part: float = Field(0.5, gt=0, le=1)
         """Part of what a lot would earn that a gas-aware keeper pays for gas at most."""
         bids_zero: bool = False
+        """Whether it bids nothing, for lots that nobody has bid for."""
         liquidates: bool = False
+        """Whether it puts the lots of unsafe vaults up for sale."""
         at_once: int = Field(50, ge=1)
         """Most transactions of one keeper in a step."""
 

@@ -31,18 +31,27 @@ class VaultOwners(Cohort):
         count: int = Field(400, ge=1, le=1_000_000)
         venue: str
         collateral_median: float = Field(300.0, gt=0)
+        """Collateral of a vault, lognormal."""
         collateral_sigma: float = Field(1.5, ge=0, le=5)
+        """Standard deviation of its logarithm."""
         margin: float = Field(0.15, ge=0)
+        """Least excess of a vault's ratio over the minimum, as a part of that."""
         ratio_spread: float = Field(0.6, ge=0)
         """Mean of X, the exponential part of the ratio."""
         attentive_share: float = Field(0.5, ge=0, le=1)
+        """Part of the owners who look after their vault."""
         worry: float = Field(0.1, ge=0)
+        """Excess over the minimum below which they repay;"""
         repaid_to: float = Field(1.3, gt=1)
+        """and the ratio that they repay to, over the minimum."""
         gas_held: float = Field(20.0, ge=0)
         """Units of the collateral that stay outside the vault, for gas."""
         gas_limit: float = Field(200.0, gt=0)
+        """Gas price above which they do not send."""
         gas_floor: float = Field(15.0, ge=0)
+        """Gas price that they bid where nothing waits;"""
         overbid: float = Field(1.2, ge=1)
+        """and over the price to beat elsewhere."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -155,8 +155,10 @@ def summarise(world: World, tables: Mapping[str, Columns]) -> dict[str, float]:
 
 def _centre(liquidated: pd.Series) -> float:
     """Mean hour of a wave: of what was liquidated in the hours in a row that hold most of it."""
+    if not liquidated.sum() > 0:
+        return np.nan
     hours = liquidated.index.to_numpy()
     hourly = liquidated.groupby(hours // 1).sum()
     most = hourly.rolling(WAVE_HOURS, min_periods=1).sum().idxmax()
-    wave = liquidated[(hours > most - WAVE_HOURS + 1) & (hours < most + 1)]
-    return float(np.average(wave.index, weights=wave)) if wave.sum() > 0 else np.nan
+    wave = liquidated[(hours >= most - WAVE_HOURS + 1) & (hours < most + 1)]
+    return float(np.average(wave.index, weights=wave))

@@ -23,9 +23,11 @@ class VaultTerms(params.Params):
     minimum_ratio_ppm: int = Field(1_500_000, gt=PPM, le=100 * PPM)
     """Worth of the collateral over debt, below which a vault may be liquidated."""
     penalty_ppm: int = Field(130_000, ge=0, le=PPM)
+    """What an auction is to raise beyond the debt, as a part of it."""
     largest_lot: float = Field(50.0, gt=0)
     """Collateral of one auction, in base units."""
     price_interval_seconds: float = Field(3600.0, gt=0)
+    """Time between readings of the oracle; a price is in force from the next one on."""
     raise_ppm: int = Field(30_000, ge=0, le=PPM)
     """How much a bid must exceed the standing one."""
     bid_seconds: float = Field(600.0, gt=0)
