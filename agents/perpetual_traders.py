@@ -18,7 +18,7 @@ from pydantic import Field
 
 from agents.trader import NOTHING, Cohort
 from markets.derivatives.perpetual import Perpetual
-from markets.intents import BUY, REDUCE_ONLY, SELL, Intent, deposit, market_order
+from markets.intents import BUY, ISOLATED, REDUCE_ONLY, SELL, Intent, deposit, market_order
 from markets.market import Market, View
 
 
@@ -40,6 +40,8 @@ class PerpetualTraders(Cohort):
         leave_per_hour: float = Field(0.05, ge=0)
         reinvested: float = Field(1.0, ge=0, le=1)
         """Part of the gains beyond the first collateral that a new position is levered on."""
+        isolated: bool = False
+        """Whether margin at a contract of a clearing house is for that contract alone."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
@@ -60,7 +62,8 @@ class PerpetualTraders(Cohort):
         """Deposit first; then some of the flat enter and some of the others leave."""
         perpetual = view[self.params.venue]
         if view.moment.step == 0:
-            return [deposit(perpetual.index, self.accounts, self.collateral_atoms)]
+            mode = ISOLATED if self.params.isolated else 0
+            return [deposit(perpetual.index, self.accounts, self.collateral_atoms, mode)]
         hours = view.moment.step_seconds / 3600
         lots = view.balances[self.accounts, perpetual.contract_column]
         lottery = self.stream.random(self.params.count)

@@ -5,9 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.market_maker import PerpetualMaker
+from agents.perpetual_traders import PerpetualTraders
+from experiments.paths import GeometricBrownian
+from experiments.scenario import AgentSpec, Scenario
+from experiments.world import World
 from markets.derivatives.brackets import MarginTier
+from markets.derivatives.clearing_house import ClearingHouse
 from markets.derivatives.collateral import Collateral, CollateralParams
+from markets.derivatives.perpetual import Perpetual
 from markets.errors import ConfigError
+from markets.exchange import Exchange
 from markets.intents import (
     BUY,
     ISOLATED,
@@ -20,7 +28,7 @@ from markets.intents import (
     withdraw_coin,
 )
 from markets.outcomes import Code
-from tests.house_bench import FIRST, HOUSE, SECOND, USDE, USDT, HouseBench
+from tests.house_bench import BTC, FIRST, HOUSE, SECOND, USDE, USDT, HouseBench
 
 FLAT = {"maintenance_tiers": [MarginTier(maintenance_ppm=50_000)], "initial_margin_ppm": 100_000}
 
@@ -215,3 +223,38 @@ def test_what_is_owed_is_not_haircut() -> None:
 def test_weights_must_rise_from_orders_to_liquidation() -> None:
     with pytest.raises(ConfigError, match="maintenance_weight"):
         CollateralParams.read({"asset": "USDE", "weight": 0.9, "maintenance_weight": 0.8})
+
+
+def test_cohorts_choose_their_margin_in_a_run() -> None:
+    """Two contracts in one house: a cohort isolated on the first, one that shares on the second."""
+    params = Perpetual.Params(house="house", insurance_fund_quote=0.0)
+    maker = {"base": 0, "quote": 1e7, "order_size": 50}
+    crowd = {"count": 200, "leverage_mean": 20.0, "enter_per_hour": 20.0}
+    agents = []
+    for venue, owner in (("first", "alone"), ("second", "shared")):
+        own = {"venue": venue, "isolated": owner == "alone"}
+        traders = PerpetualTraders.Params(**own, **crowd)
+        agents.append(AgentSpec(owner, PerpetualTraders, traders))
+        quotes = PerpetualMaker.Params(venue=venue, **maker)
+        agents.append(AgentSpec(f"maker_{venue}", PerpetualMaker, quotes))
+    contracts = [Perpetual(name, "ex", BTC, params) for name in ("first", "second")]
+    built = Scenario(
+        domains=(Exchange("ex"),),
+        venues=(*contracts, ClearingHouse("house", "ex", USDT)),
+        agents=agents,
+        processes=(GeometricBrownian("BTC", 10_000.0, 4.0),),
+        steps=240,
+        step_seconds=60.0,
+    )
+    world = World(built, 4)
+    house = built.venues[2]
+    for _ in range(built.steps):
+        world.step()
+    rows = world.recorder.tables()["liquidations"]
+    assert {"alone", "shared"} <= set(rows["owner"])
+    assert set(rows["venue"][rows["owner"] == "alone"]) == {"first"}
+    isolated, atoms = house.isolation.kept[0]
+    assert 0 < len(isolated) <= 200
+    claims = world.market.ledger.balances[isolated, house.custody.margin_column]
+    assert (claims == atoms).all()
+    assert not len(house.isolation.kept[1][0])
