@@ -273,6 +273,7 @@ def test_one_batch_does_what_single_messages_did(fees):
     again.venue.book = Book(orders=1, price_range=64, accounts=len(again.market.ledger.owner))
     again.venue.begin()
     again.venue._fill_buffer = np.zeros(3, FILL)
+    again.venue._lay()
     again.venue.execute(np.concatenate(session.messages), NOW)
     assert np.array_equal(again.market.ledger.balances, session.floor.market.ledger.balances)
     for side in (BUY, SELL):

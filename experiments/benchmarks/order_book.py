@@ -70,6 +70,7 @@ def record(a_side: int, messages: int, fees_ppm: tuple[int, int] = (100, 500)) -
     rng = np.random.default_rng(1)
     venue.book.ensure(2 * a_side + messages, 2 * MID_TICKS)
     venue._fill_buffer = np.zeros(4 * a_side + 4_096, FILL)
+    venue._lay()
     passive = _passive(a_side, accounts, rng)
     venue.execute(passive, NOW)
     book = Book()

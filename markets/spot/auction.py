@@ -108,7 +108,6 @@ def interest(book: BookArrays, side: int) -> Interest:
 def trade_at(desk: int, price_ticks: int) -> bool:
     """Trade everything that can trade at the price; False where the buffer of fills is full."""
     book, batch, terms = book_at(desk), batch_at(desk), terms_at(desk)
-    balances = batch.balances
     while True:
         bid, ask = front(book, 1), front(book, -1)
         if bid < 0 or ask < 0:
@@ -119,17 +118,16 @@ def trade_at(desk: int, price_ticks: int) -> bool:
         if batch.tally[FILLED_ROWS] == batch.fills.size:
             return False
         lots = min(bid_order.remaining_lots, ask_order.remaining_lots)
-        cross(book, balances, terms, batch, (bid, ask, price_ticks, lots))
+        cross(book, terms, batch, (bid, ask, price_ticks, lots))
 
 
 @kernel()
 def drop_call_orders(desk: int) -> None:
     """Withdraw what was for this call only; O(slots), so only where there is any."""
     book, batch, terms = book_at(desk), batch_at(desk), terms_at(desk)
-    balances = batch.balances
     slot = 1
     while batch.tally[CALL_ORDERS] > 0 and slot < book.state[USED]:
         order = book.orders[slot]
         if order.side != 0 and order.flags & CALL_ONLY:
-            withdraw(book, balances, terms, batch, slot)
+            withdraw(book, terms, batch, slot)
         slot += 1

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from markets.kernel import kernel
+from markets.spot.branches import unlikely
 
 NO_PRICE = -1
 
@@ -36,10 +37,10 @@ _bits_above = _counts_zeros("ctlz")
 
 
 @kernel()
-def mark(book: Any, row: int, price_ticks: int) -> None:
-    """Note that a price holds orders of a side."""
-    index = price_ticks
-    for storey in range(book.storeys.size):
+def _mark_above(book: Any, row: int, price_ticks: int) -> None:
+    """The lowest word of a price holds one again: note it in the storeys above."""
+    index = price_ticks >> 6
+    for storey in range(1, book.storeys.size):
         place = book.storeys[storey] + (index >> 6)
         word = book.bits[row, place]
         book.bits[row, place] = word | (1 << (index & 63))
@@ -48,17 +49,36 @@ def mark(book: Any, row: int, price_ticks: int) -> None:
         index >>= 6
 
 
-@kernel(forceinline=True)
-def clear(book: Any, row: int, price_ticks: int) -> None:
-    """Note that a price holds none any more."""
-    index = price_ticks
-    for storey in range(book.storeys.size):
+@kernel()
+def clear_above(book: Any, row: int, price_ticks: int) -> None:
+    """The lowest word of a price holds none any more: note it in the storeys above."""
+    index = price_ticks >> 6
+    for storey in range(1, book.storeys.size):
         place = book.storeys[storey] + (index >> 6)
         word = book.bits[row, place] & ~(1 << (index & 63))
         book.bits[row, place] = word
         if word != 0:
             return
         index >>= 6
+
+
+@kernel(forceinline=True)
+def mark(book: Any, row: int, price_ticks: int) -> None:
+    """Note that a price holds orders of a side."""
+    place = np.uint64(price_ticks >> 6)
+    word = book.bits[row, place]
+    book.bits[row, place] = word | (1 << (price_ticks & 63))
+    if unlikely(word == 0):
+        _mark_above(book, row, price_ticks)
+
+
+@kernel(forceinline=True)
+def clear(book: Any, row: int, price_ticks: int, empty: bool) -> bool:
+    """Note that a price holds none any more, if so; whether `clear_above` must follow."""
+    place = np.uint64(price_ticks >> 6)
+    word = book.bits[row, place] & ~(int(empty) << (price_ticks & 63))
+    book.bits[row, place] = word
+    return word == 0
 
 
 @kernel(forceinline=True)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from markets.kernel import kernel, njit
 from markets.spot.bitmap import NO_PRICE as NO_PRICE
-from markets.spot.bitmap import clear, lowest_bit, mark, storeys_of
+from markets.spot.bitmap import clear, clear_above, lowest_bit, mark, storeys_of
 from markets.spot.bitmap import next_ask_ticks as next_ask_ticks
 from markets.spot.bitmap import next_bid_ticks as next_bid_ticks
+from markets.spot.branches import unlikely
 
 NO_SLOT = -1
 MAX_PRICE_TICKS = 2**26 - 1
@@ -37,17 +38,17 @@ ORDER = np.dtype(
         ("venue_atoms", np.int64),
         ("account", np.int32),
         ("side", np.int32),
-        ("level_previous", np.int32),
-        ("level_next", np.int32),
-        ("account_previous", np.int32),
-        ("account_next", np.int32),
+        ("level_previous", np.uint32),
+        ("level_next", np.uint32),
+        ("account_previous", np.uint32),
+        ("account_next", np.uint32),
         ("generation", np.int32),
         ("flags", np.int32),
     ]
 )
 """A resting order; `venue_atoms` and `flags` are the venue's own, 0 when inserted."""
 
-LEVEL = np.dtype([("lots", np.int64), ("first", np.int32), ("last", np.int32)])
+LEVEL = np.dtype([("lots", np.int64), ("first", np.uint32), ("last", np.uint32)])
 """A price: lots resting there, its oldest and newest slot (0 where it is empty)."""
 
 CLAUSE = np.dtype(
@@ -85,20 +86,27 @@ def best_ask_ticks(book: BookArrays) -> int:
     return book.state[BEST_ASK]
 
 
-@kernel()
+@kernel(forceinline=True)
+def row_of(side: int) -> int:
+    """The row of `levels` and `bits` for a side: 0 for bids, 1 for asks.
+
+    Computed, as nobody can predict which side comes next: a wrong guess costs more.
+    """
+    return ((1 - side) >> 1) & 1
+
+
+@kernel(forceinline=True)
 def front(book: BookArrays, side: int) -> int:
     """Slot of the oldest order at the best price among resting orders of `side`, or NO_SLOT."""
-    if side > 0:
-        best_ticks = book.state[BEST_BID]
-        return book.levels[0, best_ticks].first if best_ticks >= 0 else NO_SLOT
-    best_ticks = book.state[BEST_ASK]
-    return book.levels[1, best_ticks].first if best_ticks >= 0 else NO_SLOT
+    row = row_of(side)
+    best_ticks = book.state[BEST_BID + row]
+    return int(book.levels[row, np.uint64(best_ticks)].first) if best_ticks >= 0 else NO_SLOT
 
 
 @kernel()
 def level_lots(book: BookArrays, side: int, price_ticks: int) -> int:
     """Lots resting on a side at one price."""
-    return book.levels[0 if side > 0 else 1, price_ticks].lots
+    return book.levels[row_of(side), np.uint64(price_ticks)].lots
 
 
 @kernel()
@@ -108,12 +116,12 @@ def fits(book: BookArrays, price_ticks: int) -> bool:
 
 
 @kernel()
-def order_id(book: BookArrays, slot: int) -> int:
+def order_id(book: BookArrays, slot: int) -> np.int64:
     """The id of the order in a slot."""
-    return slot + (int(book.orders[slot].generation) << 32)
+    return np.int64(slot) + (int(book.orders[slot].generation) << 32)
 
 
-@kernel()
+@kernel(forceinline=True)
 def find(book: BookArrays, order: int) -> int:
     """Slot of a resting order by its id, or NO_SLOT where it is unknown or stale."""
     slot = order & SLOT_OF_ID
@@ -125,38 +133,33 @@ def find(book: BookArrays, order: int) -> int:
     return slot
 
 
-@kernel()
+@kernel(forceinline=True)
 def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
     """Put a slot at the end of its price."""
-    level = book.levels[0 if side > 0 else 1, price_ticks]
+    row, state = row_of(side), book.state
+    order, level = book.orders[slot], book.levels[row, np.uint64(price_ticks)]
     last = level.last
-    book.orders[slot].level_previous = last
-    book.orders[slot].level_next = 0
+    order.level_previous = last
+    order.level_next = 0
     level.last = slot
-    if last != 0:
-        book.orders[last].level_next = slot
-        return
-    level.first = slot
-    state = book.state
-    if side > 0:
-        mark(book, 0, price_ticks)
-        state[BEST_BID] = max(state[BEST_BID], price_ticks)
-    else:
-        mark(book, 1, price_ticks)
-        if price_ticks < state[BEST_ASK] or state[BEST_ASK] < 0:
-            state[BEST_ASK] = price_ticks
+    level.first |= slot * (last == 0)
+    book.orders[last].level_next = slot
+    mark(book, row, price_ticks)
+    best_ticks = state[BEST_BID + row]
+    better = best_ticks < 0 or (price_ticks - best_ticks) * side > 0
+    state[BEST_BID + row] = price_ticks if better else best_ticks
 
 
-@kernel()
-def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lots: int) -> int:
+@kernel(forceinline=True)
+def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lots: int) -> np.int64:
     """Put a new order behind all others of its price; returns its id. Only where it `fits`."""
-    state = book.state
-    slot = state[FREE]
+    state, row = book.state, row_of(side)
+    slot = np.uint64(state[FREE])
     if slot != 0:
         state[FREE] = book.orders[slot].level_next
     else:
-        slot = state[USED]
-        state[USED] = slot + 1
+        slot = np.uint64(state[USED])
+        state[USED] += 1
     order = book.orders[slot]
     order.price_ticks = price_ticks
     order.remaining_lots = size_lots
@@ -166,29 +169,15 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
     order.side = side
     order.flags = 0
     _append(book, slot, side, price_ticks)
-    head = book.heads[account]
+    head = np.uint32(book.heads[account])
     order.account_previous = 0
     order.account_next = head
-    if head != 0:
-        book.orders[head].account_previous = slot
+    book.orders[head].account_previous = slot
     book.heads[account] = slot
-    book.levels[0 if side > 0 else 1, price_ticks].lots += size_lots
-    state[BID_LOTS if side > 0 else ASK_LOTS] += size_lots
+    book.levels[row, np.uint64(price_ticks)].lots += size_lots
+    state[BID_LOTS + row] += size_lots
     state[COUNT] += 1
-    return slot + (int(order.generation) << 32)
-
-
-@kernel(forceinline=True)
-def _empty_level(book: BookArrays, side: int, price_ticks: int) -> None:
-    """The last order of a price is gone."""
-    if side > 0:
-        clear(book, 0, price_ticks)
-        if price_ticks == book.state[BEST_BID]:
-            book.state[BEST_BID] = next_bid_ticks(book, price_ticks)
-    else:
-        clear(book, 1, price_ticks)
-        if price_ticks == book.state[BEST_ASK]:
-            book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
+    return np.int64(slot) + (int(order.generation) << 32)
 
 
 @kernel(forceinline=True)
@@ -196,23 +185,22 @@ def _leave_level(book: BookArrays, slot: int) -> None:
     """Take an order out of the list of its price."""
     orders = book.orders
     order = orders[slot]
-    level = book.levels[0 if order.side > 0 else 1, order.price_ticks]
+    side, price_ticks = order.side, order.price_ticks
+    row = row_of(side)
+    level = book.levels[row, np.uint64(price_ticks)]
     before, after = order.level_previous, order.level_next
-    if before != 0:
-        orders[before].level_next = after
-    else:
-        level.first = after
-    if after != 0:
-        orders[after].level_previous = before
-    else:
-        level.last = before
+    first, last = level.first, level.last
+    level.first = after if first == slot else first
+    level.last = before if last == slot else last
+    orders[before].level_next = after
+    orders[after].level_previous = before
 
 
 @kernel()
 def requeue(book: BookArrays, slot: int, size_lots: int) -> None:
     """Put a resting order behind all others of its price, with so many lots."""
     order = book.orders[slot]
-    row = 0 if order.side > 0 else 1
+    row = row_of(order.side)
     more_lots = size_lots - order.remaining_lots
     book.levels[row, order.price_ticks].lots += more_lots
     book.state[BID_LOTS + row] += more_lots
@@ -223,25 +211,36 @@ def requeue(book: BookArrays, slot: int, size_lots: int) -> None:
 
 
 @kernel()
+def _next_best(book: BookArrays, row: int, price_ticks: int) -> None:
+    """The best price of a side holds no order any more."""
+    if row == 0:
+        book.state[BEST_BID] = next_bid_ticks(book, price_ticks)
+    else:
+        book.state[BEST_ASK] = next_ask_ticks(book, price_ticks)
+
+
+@kernel()
 def unlink(book: BookArrays, slot: int) -> None:
     """Take a resting order out of the book; its id is stale from here on."""
     orders, state = book.orders, book.state
-    order = orders[slot]
-    side = order.side
-    level = book.levels[0 if side > 0 else 1, order.price_ticks]
-    level.lots -= order.remaining_lots
-    state[BID_LOTS if side > 0 else ASK_LOTS] -= order.remaining_lots
+    order = orders[np.uint64(slot)]
+    row, price_ticks = row_of(order.side), order.price_ticks
+    left_lots, level = order.remaining_lots, book.levels[row, np.uint64(price_ticks)]
+    level.lots -= left_lots
+    state[BID_LOTS + row] -= left_lots
     state[COUNT] -= 1
-    _leave_level(book, slot)
-    if level.first == 0:
-        _empty_level(book, side, order.price_ticks)
+    _leave_level(book, np.uint64(slot))
+    empty = level.first == 0
+    if unlikely(clear(book, row, price_ticks, empty)):
+        clear_above(book, row, price_ticks)
+    if empty & (price_ticks == state[BEST_BID + row]):
+        _next_best(book, row, price_ticks)
     before, after = order.account_previous, order.account_next
-    if before != 0:
-        orders[before].account_next = after
-    else:
-        book.heads[order.account] = after
-    if after != 0:
-        orders[after].account_previous = before
+    account, heads = np.uint32(order.account), book.heads
+    head = np.uint32(heads[account])
+    heads[account] = after if head == slot else head
+    orders[before].account_next = after
+    orders[after].account_previous = before
     order.side = 0
     order.generation = (order.generation + 1) & _GENERATIONS
     order.level_next = state[FREE]
@@ -255,9 +254,10 @@ def reduce(book: BookArrays, slot: int, size_lots: int) -> None:
     if size_lots >= order.remaining_lots:
         unlink(book, slot)
         return
+    row = row_of(order.side)
     order.remaining_lots -= size_lots
-    book.levels[0 if order.side > 0 else 1, order.price_ticks].lots -= size_lots
-    book.state[BID_LOTS if order.side > 0 else ASK_LOTS] -= size_lots
+    book.levels[row, np.uint64(order.price_ticks)].lots -= size_lots
+    book.state[BID_LOTS + row] -= size_lots
 
 
 @njit(cache=True)

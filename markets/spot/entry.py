@@ -24,6 +24,7 @@ from markets.spot.desk import Batch, Terms
 from markets.spot.settlement import (
     LAST_TICKS,
     Entry,
+    lot_held_atoms,
 )
 
 _KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | POST_ONLY | MARKET | FILL_OR_KILL
@@ -59,7 +60,7 @@ def entry_of(terms: Terms, batch: Batch, intent: Any) -> Entry:
 def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
     """Whether an order is one at all."""
     flags, size_lots, limit_ticks = entry.flags, entry.size_lots, entry.limit_ticks
-    if size_lots <= 0 or (entry.side != 1 and entry.side != -1) or flags & ~_KNOWN_FLAGS:
+    if size_lots <= 0 or (entry.side + 1) & ~2 or flags & ~_KNOWN_FLAGS:
         return False
     if flags & POST_ONLY and flags != POST_ONLY:
         return False
@@ -124,17 +125,19 @@ def refusal(book: BookArrays, terms: Terms, tally: NDArray[np.int64], entry: Ent
     return _ACCEPTED
 
 
-@kernel()
-def is_covered(balances: NDArray[np.int64], terms: Terms, entry: Entry, may_do_both: bool) -> bool:
+@kernel(forceinline=True)
+def is_covered(terms: Terms, batch: Batch, entry: Entry, may_do_both: bool) -> bool:
     """Whether the account can pay for the whole order, whatever part of it takes or makes."""
-    if entry.side < 0:
-        return balances[entry.account, terms.base_column] >= entry.size_lots * terms.lot_atoms
-    needed_atoms = entry.limit_ticks * entry.size_lots * terms.notional_atoms
+    side = entry.side
+    needed_atoms = entry.size_lots * lot_held_atoms(terms, side, entry.limit_ticks)
     maker_fee_ppm, taker_fee_ppm = entry.maker_fee_ppm, entry.taker_fee_ppm
-    needed_atoms += ppm_up(needed_atoms, max(maker_fee_ppm, taker_fee_ppm))
-    if may_do_both and maker_fee_ppm > 0 and taker_fee_ppm > 0:
-        needed_atoms += 1
-    return balances[entry.account, terms.quote_column] >= needed_atoms
+    dearer_ppm = max(maker_fee_ppm, taker_fee_ppm)
+    if dearer_ppm != 0:
+        fee_atoms = ppm_up(needed_atoms, dearer_ppm)
+        fee_atoms += may_do_both and maker_fee_ppm > 0 and taker_fee_ppm > 0
+        needed_atoms += fee_atoms if side > 0 else 0
+    column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
+    return batch.balances[np.uint64(entry.account), column] >= needed_atoms
 
 
 @kernel(error_model="numpy")

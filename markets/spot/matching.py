@@ -15,9 +15,6 @@ of the prices that the call allows, and leave after it. Room for fills and order
 before anything moves: PENDING, and the same row is sent again.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
 from markets.assets import MAX_ATOMS
 from markets.intents import FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY
 from markets.kernel import kernel
@@ -34,7 +31,9 @@ from markets.spot.book import (
     level_lots,
     next_ask_ticks,
     next_bid_ticks,
+    row_of,
 )
+from markets.spot.branches import unlikely
 from markets.spot.desk import Batch, Terms
 from markets.spot.entry import (
     affordable_atoms,
@@ -93,9 +92,7 @@ def _own_at(book: BookArrays, account: int, side: int, price_ticks: int) -> int:
 
 
 @kernel()
-def _share_out(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, sweep: Sweep
-) -> Sweep:
+def _share_out(book: BookArrays, terms: Terms, batch: Batch, sweep: Sweep) -> Sweep:
     """Take from each order of the best price in proportion to what it shows."""
     slot = front(book, -sweep.side)
     price_ticks = book.orders[slot].price_ticks
@@ -108,29 +105,25 @@ def _share_out(
         after = book.orders[slot].level_next
         lots = wanted_lots * book.orders[slot].remaining_lots // all_lots
         if lots > 0:
-            sweep = fill(book, balances, terms, batch, sweep, (slot, lots))
+            sweep = fill(book, terms, batch, sweep, (slot, lots))
         slot = after
     return sweep
 
 
 @kernel()
-def _meet_own(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, slot: int
-) -> int:
+def _meet_own(book: BookArrays, terms: Terms, batch: Batch, slot: int) -> int:
     """An order has met one of its own: cancel that where the rule says so; how it is barred."""
     if terms.self_trade == _CANCEL_OLDEST:
-        withdraw(book, balances, terms, batch, slot)
+        withdraw(book, terms, batch, slot)
         return _FREE
     if terms.self_trade == _CANCEL_BOTH:
-        withdraw(book, balances, terms, batch, slot)
+        withdraw(book, terms, batch, slot)
         return _BARRED_BOTH
     return _BARRED
 
 
 @kernel(error_model="numpy")
-def _sweep(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, sweep: Sweep
-) -> tuple[int, int]:
+def _sweep(book: BookArrays, terms: Terms, batch: Batch, sweep: Sweep) -> tuple[int, int]:
     """Trade with resting orders in turn; returns lots left, and whether an own order barred it."""
     size_lots, barred, shared_ticks = sweep.left_lots, _FREE, NO_PRICE
     while sweep.left_lots > 0:
@@ -143,27 +136,27 @@ def _sweep(
             break
         if terms.self_trade != _ALLOW:
             own = slot if order.account == sweep.account else 0
-            if terms.pro_rata:
+            if unlikely(terms.pro_rata != 0):
                 own = _own_at(book, sweep.account, -sweep.side, price_ticks)
-            if own != 0:
-                barred = _meet_own(book, balances, terms, batch, own)
+            if unlikely(own != 0):
+                barred = _meet_own(book, terms, batch, own)
                 if barred != _FREE:
                     break
                 continue
-        if terms.pro_rata and shared_ticks != price_ticks:
+        if unlikely(terms.pro_rata != 0) and shared_ticks != price_ticks:
             shared_ticks = price_ticks
-            sweep = _share_out(book, balances, terms, batch, sweep)
+            sweep = _share_out(book, terms, batch, sweep)
             continue
         lots = min(sweep.left_lots, order.remaining_lots)
         lot_cost_atoms = price_ticks * terms.notional_atoms
-        if lots * lot_cost_atoms > sweep.budget_atoms - sweep.spent_atoms:
+        if unlikely(lots * lot_cost_atoms > sweep.budget_atoms - sweep.spent_atoms):
             lots = (sweep.budget_atoms - sweep.spent_atoms) // lot_cost_atoms
             if lots == 0:
                 break
-        sweep = fill(book, balances, terms, batch, sweep, (slot, lots))
+        sweep = fill(book, terms, batch, sweep, (slot, lots))
     taken_lots = size_lots - sweep.left_lots
     if taken_lots > 0:
-        post_taker(balances, terms, batch.tally, sweep, taken_lots)
+        post_taker(terms, batch, sweep, taken_lots)
     return sweep.left_lots, barred
 
 
@@ -199,9 +192,8 @@ def _fillable_lots(
 @kernel()
 def _within_guards(terms: Terms, side: int, limit_ticks: int) -> int:
     """The limit, or the guard where that is nearer."""
-    if side > 0:
-        return min(limit_ticks, terms.guard_high_ticks)
-    return max(limit_ticks, terms.guard_low_ticks)
+    guard_ticks = terms.guard_high_ticks if side > 0 else terms.guard_low_ticks
+    return side * min(side * limit_ticks, side * guard_ticks)
 
 
 @kernel()
@@ -217,9 +209,7 @@ def _note_guard(
 
 
 @kernel(error_model="numpy")
-def _place_market(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
-) -> int:
+def _place_market(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
     """Trade at whatever the book holds, as far as the balance goes."""
     account, side, size_lots = entry.account, entry.side, entry.size_lots
     if front(book, -side) < 0:
@@ -230,15 +220,15 @@ def _place_market(
         low_ticks, high_ticks = band_ticks(book, terms, batch.tally)
         limit_ticks = high_ticks if side > 0 else low_ticks
     if side > 0:
-        balance_atoms = balances[account, terms.quote_column]
+        balance_atoms = batch.balances[account, terms.quote_column]
         budget_atoms = affordable_atoms(balance_atoms, entry.taker_fee_ppm)
     else:
-        size_lots = min(size_lots, balances[account, terms.base_column] // terms.lot_atoms)
+        size_lots = min(size_lots, batch.balances[account, terms.base_column] // terms.lot_atoms)
     reach_ticks = _within_guards(terms, side, limit_ticks)
     sweep = Sweep(
         account, side, reach_ticks, budget_atoms, entry.taker_fee_ppm, size_lots, 0, 0, 0, 0
     )
-    left_lots, barred = _sweep(book, balances, terms, batch, sweep)
+    left_lots, barred = _sweep(book, terms, batch, sweep)
     taken_lots = size_lots - left_lots
     if taken_lots == entry.size_lots:
         return _FILLED
@@ -248,40 +238,41 @@ def _place_market(
         return _PARTLY_FILLED
     if barred == _BARRED:
         return _SELF_TRADE
-    best_ticks = book.state[BEST_ASK if side > 0 else BEST_BID]
+    best_ticks = book.state[BEST_ASK - row_of(side)]
     if best_ticks >= 0 and (reach_ticks - best_ticks) * side < 0:
         return _UNFILLED
     return _INSUFFICIENT_BALANCE if book.state[COUNT] == resting else _UNFILLED
 
 
 @kernel(forceinline=True)
-def _place_limit(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
-) -> int:
+def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
     """Trade up to the limit, then rest. Form, limits and room are checked before."""
     side, limit_ticks, size_lots = entry.side, entry.limit_ticks, entry.size_lots
-    best_ticks = book.state[BEST_ASK if side > 0 else BEST_BID]
+    best_ticks = book.state[BEST_ASK - row_of(side)]
     crosses = best_ticks >= 0 and (limit_ticks - best_ticks) * side >= 0
-    if crosses and entry.flags & POST_ONLY:
+    if unlikely(crosses & (entry.flags & POST_ONLY != 0)):
         return _WOULD_CROSS
-    if not is_covered(balances, terms, entry, crosses and entry.flags == 0):
+    if unlikely(not is_covered(terms, batch, entry, crosses and entry.flags == 0)):
         return _INSUFFICIENT_BALANCE
     left_lots, barred = size_lots, _FREE
     if crosses:
         reach_ticks = _within_guards(terms, side, limit_ticks)
-        whole = entry.flags & FILL_OR_KILL
-        if whole and _fillable_lots(book, terms, entry, reach_ticks, size_lots) < size_lots:
+        whole = entry.flags & FILL_OR_KILL != 0
+        if (
+            unlikely(whole)
+            and _fillable_lots(book, terms, entry, reach_ticks, size_lots) < size_lots
+        ):
             return _UNFILLED
         sweep = Sweep(
             entry.account, side, reach_ticks, MAX_ATOMS, entry.taker_fee_ppm, size_lots, 0, 0, 0, 0
         )
-        left_lots, barred = _sweep(book, balances, terms, batch, sweep)
+        left_lots, barred = _sweep(book, terms, batch, sweep)
         if left_lots == 0:
             return _FILLED
-        if barred == _FREE and reach_ticks != limit_ticks:
+        if unlikely((barred == _FREE) & (reach_ticks != limit_ticks)):
             _note_guard(book, terms, batch, entry, limit_ticks)
     if barred == _FREE and not entry.flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
-        rest(book, balances, terms, batch, entry, left_lots)
+        rest(book, terms, batch, entry, left_lots)
         return _RESTING
     if left_lots < size_lots:
         return _PARTLY_FILLED
@@ -296,9 +287,7 @@ def beyond_call(terms: Terms, entry: Entry) -> bool:
 
 
 @kernel()
-def _place_in_call(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
-) -> int:
+def _place_in_call(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
     """Rest without matching; market and immediate orders for the next call only."""
     if entry.flags & FILL_OR_KILL or float(entry.size_lots) * terms.lot_atoms > MAX_ATOMS:
         return _INVALID
@@ -326,15 +315,15 @@ def _place_in_call(
     if not fits(book, limit_ticks):
         batch.tally[NEEDED_TICKS] = limit_ticks
         return _PENDING
-    if not is_covered(balances, terms, entry, False):
+    if not is_covered(terms, batch, entry, False):
         return _INSUFFICIENT_BALANCE
-    rest(book, balances, terms, batch, entry, entry.size_lots)
+    rest(book, terms, batch, entry, entry.size_lots)
     if entry.flags & IMMEDIATE_OR_CANCEL or entry.flags & MARKET:
         for_the_call_only(book, batch.tally, bool(entry.flags & MARKET))
     return _RESTING
 
 
-@kernel()
+@kernel(forceinline=True)
 def has_room(
     book: BookArrays, terms: Terms, batch: Batch, size_lots: int, limit_ticks: int
 ) -> bool:
@@ -344,7 +333,7 @@ def has_room(
     rata also once for its share.
     """
     most_fills = book.state[COUNT] + batch.tally[REFILLS]
-    if terms.pro_rata:
+    if unlikely(terms.pro_rata != 0):
         most_fills += book.state[COUNT]
     most_fills = min(size_lots, most_fills)
     if batch.fills.size - batch.tally[FILLED_ROWS] >= most_fills and fits(book, limit_ticks):
@@ -354,23 +343,21 @@ def has_room(
 
 
 @kernel()
-def place(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, entry: Entry
-) -> int:
+def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
     """Take an order in; PENDING asks for more room, and nothing has moved."""
-    if not is_well_formed(terms, entry, batch.tally[STEP]):
+    if unlikely(not is_well_formed(terms, entry, batch.tally[STEP])):
         return _INVALID
-    if terms.phase != _CONTINUOUS and terms.phase != _CALL:
+    if unlikely(terms.phase != _CONTINUOUS) and terms.phase != _CALL:
         return _HALTED
-    if terms.limited:
+    if unlikely(terms.limited != 0):
         code = refusal(book, terms, batch.tally, entry)
         if code < 0:
             return code
-    if terms.phase == _CALL:
-        return _place_in_call(book, balances, terms, batch, entry)
+    if unlikely(terms.phase == _CALL):
+        return _place_in_call(book, terms, batch, entry)
     limit_ticks = 0 if entry.flags & MARKET else entry.limit_ticks
-    if not has_room(book, terms, batch, entry.size_lots, limit_ticks):
+    if unlikely(not has_room(book, terms, batch, entry.size_lots, limit_ticks)):
         return _PENDING
     if entry.flags & MARKET:
-        return _place_market(book, balances, terms, batch, entry)
-    return _place_limit(book, balances, terms, batch, entry)
+        return _place_market(book, terms, batch, entry)
+    return _place_limit(book, terms, batch, entry)

@@ -10,9 +10,13 @@ atom. Anything else is a new order with the old one's display and expiry: it is 
 if the old were gone, and refused without a trace, or takes its place at the end of the queue.
 """
 
+from collections.abc import Callable
+from functools import cache
+from inspect import signature as signature_of
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from markets.intents import AMEND, CANCEL, CANCEL_ALL, PLACE
@@ -26,9 +30,10 @@ from markets.spot.book import (
     BookArrays,
     find,
 )
+from markets.spot.branches import unlikely
 from markets.spot.desk import Batch, Terms, batch_at, book_at, stops_at, terms_at
 from markets.spot.entry import entry_of, is_covered, is_well_formed, refusal
-from markets.spot.lookahead import look_ahead
+from markets.spot.lookahead import look_ahead, look_far_ahead
 from markets.spot.matching import beyond_call, has_room, place
 from markets.spot.settlement import (
     CALL_ONLY,
@@ -48,6 +53,8 @@ from markets.spot.settlement import (
 from markets.spot.stops import STOP_BIT, cancel_stop, drop, let_in, wait
 
 NEVER = 2**62
+_DEEP_ORDERS = 10_000
+"""With more, orders do not fit the second cache of a processor."""
 _CONTINUOUS, _CALL, _OUTAGE = int(Phase.CONTINUOUS), int(Phase.CALL), int(Phase.OUTAGE)
 _PENDING, _RESTING, _CANCELLED = int(Code.PENDING), int(Code.RESTING), int(Code.CANCELLED)
 _INVALID, _UNKNOWN_ORDER = int(Code.INVALID), int(Code.UNKNOWN_ORDER)
@@ -57,22 +64,20 @@ _OUTSIDE_BAND, _TOO_MANY_ORDERS = int(Code.OUTSIDE_BAND), int(Code.TOO_MANY_ORDE
 
 @kernel()
 def _is_covered_without(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, entry: Entry, slot: int
+    book: BookArrays, terms: Terms, batch: Batch, entry: Entry, slot: int
 ) -> bool:
     """Whether an order would be covered once the order in the slot had left."""
     order = book.orders[slot]
     freed_atoms = held_atoms(terms, order, order.remaining_lots + hidden_lots(book, slot))
     column = terms.quote_column if order.side > 0 else terms.base_column
-    balances[entry.account, column] += freed_atoms
-    covered = is_covered(balances, terms, entry, True)
-    balances[entry.account, column] -= freed_atoms
+    batch.balances[entry.account, column] += freed_atoms
+    covered = is_covered(terms, batch, entry, True)
+    batch.balances[entry.account, column] -= freed_atoms
     return covered
 
 
 @kernel()
-def _amend(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, intent: Any
-) -> int:
+def _amend(book: BookArrays, terms: Terms, batch: Batch, intent: Any) -> int:
     """Change a resting order."""
     slot = find(book, intent.order)
     if slot <= 0 or book.orders[slot].account != intent.account:
@@ -82,15 +87,13 @@ def _amend(
     limit_ticks = intent.limit if intent.limit != 0 else order.price_ticks
     same_price = limit_ticks == order.price_ticks
     if intent.size > 0 and intent.flags == 0 and same_price and intent.size <= left_lots:
-        shrink(book, balances, terms, batch, (slot, left_lots - intent.size))
+        shrink(book, terms, batch, (slot, left_lots - intent.size))
         return _RESTING
-    return _replace(book, balances, terms, batch, (intent, slot, limit_ticks))
+    return _replace(book, terms, batch, (intent, slot, limit_ticks))
 
 
 @kernel()
-def _replace(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, change: tuple
-) -> int:
+def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int:
     """Put a new order in the place of the one in the slot."""
     intent, slot, limit_ticks = change
     order, clause = book.orders[slot], book.clauses[slot]
@@ -121,17 +124,16 @@ def _replace(
         return _OUTSIDE_BAND
     if not has_room(book, terms, batch, entry.size_lots, limit_ticks):
         return _PENDING
-    if not _is_covered_without(book, balances, terms, entry, slot):
+    if not _is_covered_without(book, terms, batch, entry, slot):
         return _INSUFFICIENT_BALANCE
-    withdraw(book, balances, terms, batch, slot)
-    code = place(book, balances, terms, batch, entry)
+    withdraw(book, terms, batch, slot)
+    code = place(book, terms, batch, entry)
     return code if code > 0 else _CANCELLED
 
 
 @kernel(forceinline=True)
 def _cancel(
     book: BookArrays,
-    balances: NDArray[np.int64],
     terms: Terms,
     batch: Batch,
     stops: BookArrays,
@@ -140,7 +142,7 @@ def _cancel(
     """Cancel one order by its id."""
     slot = find(book, intent.order)
     if slot > 0 and book.orders[slot].account == intent.account:
-        withdraw(book, balances, terms, batch, slot)
+        withdraw(book, terms, batch, slot)
         return _CANCELLED
     if intent.order & STOP_BIT and stops.state[COUNT] > 0:
         return cancel_stop(stops, batch.tally, intent)
@@ -150,7 +152,6 @@ def _cancel(
 @kernel()
 def _cancel_all(
     book: BookArrays,
-    balances: NDArray[np.int64],
     terms: Terms,
     batch: Batch,
     stops: BookArrays,
@@ -159,37 +160,44 @@ def _cancel_all(
     """Cancel everything of an account."""
     account = intent.account
     while book.heads[account] > 0:
-        withdraw(book, balances, terms, batch, book.heads[account])
+        withdraw(book, terms, batch, book.heads[account])
     while stops.heads[account] > 0:
         drop(stops, batch.tally, stops.heads[account])
     return _CANCELLED
 
 
 @kernel(forceinline=True)
-def _one(
-    book: BookArrays,
-    balances: NDArray[np.int64],
-    terms: Terms,
-    batch: Batch,
-    stops: BookArrays,
-    intent: Any,
-) -> int:
-    """Carry out one message; PENDING asks for more room, and nothing has moved."""
-    account, action = intent.account, intent.action
-    if account <= 0 or account >= book.heads.size or book.heads[account] < 0:
-        return _INVALID
+def _is_barred(book: BookArrays, account: int) -> bool:
+    """Whether an account is none that may trade here."""
+    heads = book.heads
+    return account <= 0 or account >= heads.size or heads[np.uint64(account)] < 0
+
+
+@kernel()
+def _seldom(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, intent: Any) -> int:
+    """Carry out a message that is no plain order and no cancel."""
+    action = intent.action
     if action == PLACE:
         entry = entry_of(terms, batch, intent)
-        if intent.trigger_ticks != 0:
-            return wait(stops, terms, batch, entry, intent.trigger_ticks)
-        return place(book, balances, terms, batch, entry)
-    if action == CANCEL:
-        return _cancel(book, balances, terms, batch, stops, intent)
+        return wait(stops, terms, batch, entry, intent.trigger_ticks)
     if action == CANCEL_ALL:
-        return _cancel_all(book, balances, terms, batch, stops, intent)
+        return _cancel_all(book, terms, batch, stops, intent)
     if action == AMEND:
-        return _amend(book, balances, terms, batch, intent)
+        return _amend(book, terms, batch, intent)
     return _INVALID
+
+
+@kernel(forceinline=True)
+def _one(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, intent: Any) -> int:
+    """Carry out one message; PENDING asks for more room, and nothing has moved."""
+    action = intent.action
+    if unlikely(_is_barred(book, intent.account)):
+        return _INVALID
+    if unlikely((action != CANCEL) & ((action != PLACE) | (intent.trigger_ticks != 0))):
+        return _seldom(book, terms, batch, stops, intent)
+    if action == CANCEL:
+        return _cancel(book, terms, batch, stops, intent)
+    return place(book, terms, batch, entry_of(terms, batch, intent))
 
 
 @kernel()
@@ -202,71 +210,96 @@ def execute_batch(
     fills or in a book for that price; or trading has stopped itself, which the tally says.
     """
     book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
-    balances = batch.balances
     batch.tally[NEEDED_TICKS] = NO_PRICE
+    deep = book.state[COUNT] > _DEEP_ORDERS
     for row in range(first, intents.size):
-        if stops.state[COUNT] > 0 and not let_in(book, balances, terms, batch, stops):
+        if unlikely(stops.state[COUNT] > 0) and not let_in(book, terms, batch, stops):
             return row
-        if batch.tally[INTERRUPTED] != 0:
+        if unlikely(batch.tally[INTERRUPTED] != 0):
             return row
-        look_ahead(book, balances, intents, row)
-        code = _one(book, balances, terms, batch, stops, intents[row])
-        if code == _PENDING:
+        if deep:
+            look_far_ahead(book, batch, intents, row)
+        else:
+            look_ahead(book, intents, row)
+        code = _one(book, terms, batch, stops, intents[np.uint64(row)])
+        if unlikely(code == _PENDING):
             return row
-        codes[row] = code
+        codes[np.uint64(row)] = code
     if stops.state[COUNT] > 0:
-        let_in(book, balances, terms, batch, stops)
+        let_in(book, terms, batch, stops)
     return intents.size
 
 
 class Message(NamedTuple):
     """An intent without a row: the columns of INTENT that an order book reads."""
 
-    action: int
     account: int
     side: int
     size: int
     limit: int
     order: int
     flags: int
-    trigger_ticks: int
     display_lots: int
     expiry_step: int
 
 
-@kernel()
-def execute_one(
-    desk: int, action: int, account: int, side_or_order: int, size_lots: int, limit_and_flags: int
-) -> int:
-    """Carry out one plain message; PENDING where it needs the loop above, and nothing has moved.
+@kernel(forceinline=True)
+def _is_plain(desk: int) -> bool:
+    """Whether a message by itself needs nothing that only the loop above does."""
+    stops, batch, terms = stops_at(desk), batch_at(desk), terms_at(desk)
+    if terms.phase == _OUTAGE or terms.guard_high_ticks < MAX_PRICE_TICKS:
+        return False
+    return batch.tally[INTERRUPTED] == 0 and stops.state[COUNT] == 0
 
-    `side_or_order` is the side of an order, or the id for a cancel; `limit_and_flags` holds the
-    limit above the lowest eight bits.
-    """
+
+@kernel()
+def place_one(
+    desk: int, account: int, side: int, size_lots: int, limit_ticks: int, flags: int
+) -> int:
+    """Place one order; PENDING where it needs the loop above, and nothing has moved."""
+    book, batch, terms = book_at(desk), batch_at(desk), terms_at(desk)
+    if not _is_plain(desk):
+        return _PENDING
+    if _is_barred(book, account):
+        return _INVALID
+    message = Message(account, side, size_lots, limit_ticks, 0, flags, 0, 0)
+    return place(book, terms, batch, entry_of(terms, batch, message))
+
+
+@kernel()
+def cancel_one(desk: int, account: int, order: int) -> int:
+    """Cancel one order; PENDING where it needs the loop above, and nothing has moved."""
     book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
-    tally = batch.tally
-    if terms.phase == _OUTAGE or tally[INTERRUPTED] != 0 or stops.state[COUNT] > 0:
+    if not _is_plain(desk):
         return _PENDING
-    if terms.guard_high_ticks < MAX_PRICE_TICKS:
-        return _PENDING
-    limit_ticks, flags = limit_and_flags >> 8, limit_and_flags & 255
-    order = side_or_order if action == CANCEL else 0
-    message = Message(action, account, side_or_order, size_lots, limit_ticks, order, flags, 0, 0, 0)
-    return _one(book, batch.balances, terms, batch, stops, message)
+    if _is_barred(book, account):
+        return _INVALID
+    return _cancel(book, terms, batch, stops, Message(account, 0, 0, 0, order, 0, 0, 0))
+
+
+@cache
+def compiled(function: Any) -> Callable[..., int]:
+    """The machine code of a kernel that takes integers only, to call without Numba's dispatcher.
+
+    That looks at the type of each argument in each call, which costs more than the message.
+    """
+    signature = (types.int64,) * len(signature_of(function.py_func).parameters)
+    function.compile(signature)
+    code: Callable[..., int] = function.get_overload(signature)
+    return code
 
 
 @kernel()
 def expire(desk: int, step: int) -> None:
     """Cancel all that was good till a step before this one; O(slots), so only when one is due."""
     book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
-    balances = batch.balances
     soonest = NEVER
     for slot in range(1, book.state[USED]):
         order = book.orders[slot]
         if order.side != 0 and order.flags & EXPIRES:
             expiry_step = book.clauses[slot].expiry_step
             if expiry_step < step:
-                withdraw(book, balances, terms, batch, slot)
+                withdraw(book, terms, batch, slot)
             else:
                 soonest = min(soonest, expiry_step)
     for slot in range(1, stops.state[USED]):

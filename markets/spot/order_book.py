@@ -13,6 +13,8 @@ orders, trading at the index, odd lots.
 """
 
 from collections import deque
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -21,7 +23,7 @@ from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant
-from markets.intents import CANCEL, PLACE, cancel, limit_order, stack
+from markets.intents import cancel, limit_order, stack
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows, joined
 from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
@@ -30,7 +32,7 @@ from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_
 from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
 from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
-from markets.spot.messages import NEVER, execute_batch, execute_one, expire
+from markets.spot.messages import NEVER, cancel_one, compiled, execute_batch, expire, place_one
 from markets.spot.phases import PhaseClock, PhaseParams
 from markets.spot.settlement import (
     EXPIRING,
@@ -120,6 +122,7 @@ class OrderBook(Venue):
         self._moment = Moment(0, 0.0, 1.0)
         self.last_call = NO_CALL
         self._clock, self._desk = PhaseClock(self.params), Desk()
+        self._address = self._desk.address
         self._queued: list[NDArray[np.void]] = []
         self._fill_buffer: Fills = np.empty(4096, FILL)
         self._tally = np.zeros(TALLY_SIZE, np.int64)
@@ -302,9 +305,8 @@ class OrderBook(Venue):
         rest is `newest_order`.
         """
         self.batches += 1
-        limit = limit_ticks << 8 | flags
-        code: int = execute_one(self._desk.address, PLACE, account, side, size_lots, limit)
-        if code == Code.PENDING:
+        code = self._place_one(self._address, account, side, size_lots, limit_ticks, flags)
+        if not code:
             intent = limit_order(self.index, account, side, size_lots, limit_ticks, flags)
             return int(self.execute(stack([intent]), self._moment)[0])
         return code
@@ -312,11 +314,19 @@ class OrderBook(Venue):
     def cancel(self, account: int, order: int) -> int:
         """Cancel one order at once; see `place`."""
         self.batches += 1
-        code: int = execute_one(self._desk.address, CANCEL, account, order, 0, 0)
-        if code == Code.PENDING:
+        code = self._cancel_one(self._address, account, order)
+        if not code:
             intent = cancel(self.index, account, order)
             return int(self.execute(stack([intent]), self._moment)[0])
         return code
+
+    @cached_property
+    def _place_one(self) -> Callable[..., int]:
+        return compiled(place_one)
+
+    @cached_property
+    def _cancel_one(self) -> Callable[..., int]:
+        return compiled(cancel_one)
 
     @property
     def newest_order(self) -> int:

@@ -25,10 +25,13 @@ from markets.spot.book import (
     SLOT_OF_ID,
     BookArrays,
     insert,
+    order_id,
     reduce,
     requeue,
+    row_of,
     unlink,
 )
+from markets.spot.branches import unlikely
 from markets.spot.desk import Batch, Terms
 
 (
@@ -134,74 +137,71 @@ def hidden_lots(book: BookArrays, slot: int) -> int:
 
 
 @kernel()
-def withdraw(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, slot: int
-) -> None:
+def withdraw(book: BookArrays, terms: Terms, batch: Batch, slot: int) -> None:
     """Cancel a resting order and return what is still held for it."""
-    order = book.orders[slot]
+    order = book.orders[np.uint64(slot)]
     left_lots = order.remaining_lots
-    if order.flags & CLAUSES:
+    if unlikely(order.flags & CLAUSES != 0):
         left_lots += _drop_clauses(book, batch.tally, slot)
-    _give_back(balances, terms, batch.tally, order, held_atoms(terms, order, left_lots))
+    _give_back(terms, batch, order, held_atoms(terms, order, left_lots))
     unlink(book, slot)
 
 
-@kernel()
+@kernel(forceinline=True)
+def lot_held_atoms(terms: Terms, side: int, price_ticks: int) -> int:
+    """What a resting order holds for each lot, fees apart: base for an ask, quote for a bid."""
+    ask = row_of(side)
+    return (1 - ask) * price_ticks * terms.notional_atoms + ask * terms.lot_atoms
+
+
+@kernel(forceinline=True)
 def held_atoms(terms: Terms, order: Any, left_lots: int) -> int:
     """Base held for an ask; for a bid the notional of what is left and the fee not yet paid."""
-    if order.side < 0:
-        return left_lots * terms.lot_atoms
-    lot_cost_atoms = order.price_ticks * terms.notional_atoms
+    lot_atoms = lot_held_atoms(terms, order.side, order.price_ticks)
+    atoms = left_lots * lot_atoms
     rate_ppm = order.flags >> RATE_SHIFT
-    if rate_ppm <= 0:
-        return left_lots * lot_cost_atoms
-    whole_fee_atoms = ppm_up(order.size_lots * lot_cost_atoms, rate_ppm)
-    return left_lots * lot_cost_atoms + whole_fee_atoms - order.venue_atoms
+    if rate_ppm > 0:
+        fee_atoms = ppm_up(order.size_lots * lot_atoms, rate_ppm) - order.venue_atoms
+        atoms += fee_atoms if order.side > 0 else 0
+    return atoms
 
 
-@kernel()
-def _give_back(
-    balances: NDArray[np.int64], terms: Terms, tally: NDArray[np.int64], order: Any, atoms: int
-) -> None:
+@kernel(forceinline=True)
+def _give_back(terms: Terms, batch: Batch, order: Any, atoms: int) -> None:
     """Return part of what is held for an order."""
-    column = terms.base_column
-    if order.side > 0:
-        column = terms.quote_column
-        tally[HELD_QUOTE_ATOMS] -= atoms
-    balances[terms.escrow_row, column] -= atoms
-    balances[order.account, column] += atoms
+    side, account = order.side, np.uint32(order.account)
+    column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
+    batch.tally[HELD_QUOTE_ATOMS] -= atoms if side > 0 else 0
+    batch.balances[np.uint64(terms.escrow_row), column] -= atoms
+    batch.balances[account, column] += atoms
 
 
-@kernel()
+@kernel(forceinline=True)
 def rest(
     book: BookArrays,
-    balances: NDArray[np.int64],
     terms: Terms,
     batch: Batch,
     entry: Entry,
     size_lots: int,
 ) -> None:
     """Put the last `size_lots` of an order into the book and what they need into escrow."""
-    if entry.side > 0:
-        held_atoms = entry.limit_ticks * size_lots * terms.notional_atoms
-        if entry.maker_fee_ppm > 0:
-            held_atoms += ppm_up(held_atoms, entry.maker_fee_ppm)
-        column = terms.quote_column
-        batch.tally[HELD_QUOTE_ATOMS] += held_atoms
-    else:
-        held_atoms = size_lots * terms.lot_atoms
-        column = terms.base_column
-    balances[entry.account, column] -= held_atoms
-    balances[terms.escrow_row, column] += held_atoms
+    side, tally = entry.side, batch.tally
+    held_atoms = size_lots * lot_held_atoms(terms, side, entry.limit_ticks)
+    if entry.maker_fee_ppm > 0:
+        held_atoms += ppm_up(held_atoms, entry.maker_fee_ppm) if side > 0 else 0
+    column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
+    tally[HELD_QUOTE_ATOMS] += held_atoms if side > 0 else 0
+    batch.balances[np.uint64(entry.account), column] -= held_atoms
+    batch.balances[np.uint64(terms.escrow_row), column] += held_atoms
     shown_lots = size_lots
     if entry.display_lots > 0:
         shown_lots = min(size_lots, entry.display_lots)
-    order_id = insert(book, entry.account, entry.side, entry.limit_ticks, shown_lots)
-    batch.tally[NEWEST_ORDER] = order_id
+    order_id = insert(book, entry.account, side, entry.limit_ticks, shown_lots)
+    tally[NEWEST_ORDER] = order_id
     slot = order_id & SLOT_OF_ID
     book.orders[slot].flags = entry.maker_fee_ppm << RATE_SHIFT
-    if entry.display_lots | entry.expiry_step:
-        _attach(book, batch.tally, entry, slot, size_lots)
+    if unlikely(entry.display_lots | entry.expiry_step != 0):
+        _attach(book, tally, entry, slot, size_lots)
 
 
 @kernel()
@@ -233,11 +233,11 @@ def for_the_call_only(book: BookArrays, tally: NDArray[np.int64], at_any_price: 
     tally[CALL_ORDERS] += 1
 
 
-@kernel()
+@kernel(forceinline=True)
 def take_lots(book: BookArrays, tally: NDArray[np.int64], slot: int, size_lots: int) -> None:
     """Take shown lots off a resting order; an iceberg then shows more, behind the others."""
     order = book.orders[slot]
-    if order.flags & CLAUSES and size_lots == order.remaining_lots:
+    if unlikely((order.flags & CLAUSES != 0) & (size_lots == order.remaining_lots)):
         if hidden_lots(book, slot) > 0:
             _show_more(book, tally, slot)
             return
@@ -257,9 +257,7 @@ def _show_more(book: BookArrays, tally: NDArray[np.int64], slot: int) -> None:
 
 
 @kernel()
-def _release(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, match: tuple
-) -> int:
+def _release(book: BookArrays, terms: Terms, batch: Batch, match: tuple) -> int:
     """Return what is held for some lots of an order as if it had been that much smaller.
 
     Returns how much of it is fee.
@@ -269,19 +267,17 @@ def _release(
     freed_atoms = held_atoms(terms, order, size_lots)
     order.size_lots -= size_lots
     freed_atoms -= held_atoms(terms, order, 0)
-    _give_back(balances, terms, batch.tally, order, freed_atoms)
+    _give_back(terms, batch, order, freed_atoms)
     if order.side < 0:
         return 0
     return freed_atoms - size_lots * order.price_ticks * terms.notional_atoms
 
 
 @kernel()
-def shrink(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, match: tuple
-) -> None:
+def shrink(book: BookArrays, terms: Terms, batch: Batch, match: tuple) -> None:
     """Make a resting order smaller by fewer lots than are left, hidden ones first, in its place."""
     slot, size_lots = match
-    _release(book, balances, terms, batch, match)
+    _release(book, terms, batch, match)
     order = book.orders[slot]
     if order.flags & ICEBERG:
         clause = book.clauses[slot]
@@ -296,52 +292,48 @@ def shrink(
         reduce(book, slot, size_lots)
 
 
-@kernel()
-def _pay_maker(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, slot: int, size_lots: int
-) -> int:
+@kernel(forceinline=True)
+def _pay_maker(book: BookArrays, terms: Terms, batch: Batch, slot: int, size_lots: int) -> int:
     """Settle the maker's half of a fill; returns its fee. Escrow is settled by the taker."""
     order = book.orders[slot]
-    account = order.account
+    account, side = np.uint32(order.account), order.side
+    base, quote = np.uint64(terms.base_column), np.uint64(terms.quote_column)
     lot_cost_atoms = order.price_ticks * terms.notional_atoms
     fee_atoms = 0
     rate_ppm = order.flags >> RATE_SHIFT
     if rate_ppm != 0:
         filled_lots = order.size_lots - order.remaining_lots + size_lots
-        if order.flags & ICEBERG:
+        if unlikely(order.flags & ICEBERG != 0):
             filled_lots -= book.clauses[slot].hidden_lots
         charged_atoms = ppm_up(filled_lots * lot_cost_atoms, rate_ppm)
         fee_atoms = charged_atoms - order.venue_atoms
         order.venue_atoms = charged_atoms
-    if order.side < 0:
-        balances[account, terms.quote_column] += size_lots * lot_cost_atoms - fee_atoms
-    else:
-        balances[account, terms.base_column] += size_lots * terms.lot_atoms
-        if fee_atoms < 0:
-            balances[account, terms.quote_column] -= fee_atoms
+    base_atoms, quote_atoms = size_lots * terms.lot_atoms, size_lots * lot_cost_atoms - fee_atoms
+    batch.balances[account, base if side > 0 else quote] += base_atoms if side > 0 else quote_atoms
+    if fee_atoms < 0:
+        batch.balances[account, quote] -= fee_atoms if side > 0 else 0
     return fee_atoms
 
 
 @kernel(forceinline=True)
 def fill(
     book: BookArrays,
-    balances: NDArray[np.int64],
     terms: Terms,
     batch: Batch,
     sweep: Sweep,
     match: tuple,
 ) -> Sweep:
     """Trade lots of a resting order at its price; returns the sweep with this fill added."""
-    slot, lots = match
+    slot, lots = np.uint64(match[0]), match[1]
     order = book.orders[slot]
     price_ticks = order.price_ticks
     notional_atoms = lots * price_ticks * terms.notional_atoms
     spent_atoms = sweep.spent_atoms + notional_atoms
     taker_fee_atoms = ppm_up(spent_atoms, sweep.fee_ppm)
-    maker_fee_atoms = _pay_maker(book, balances, terms, slot, lots)
+    maker_fee_atoms = _pay_maker(book, terms, batch, slot, lots)
     record(
         batch,
-        (sweep.account, sweep.side, order.account, slot + (int(order.generation) << 32)),
+        (sweep.account, sweep.side, order.account, order_id(book, slot)),
         (price_ticks, lots, lots * terms.lot_atoms, notional_atoms),
         (taker_fee_atoms - sweep.fee_atoms, maker_fee_atoms),
     )
@@ -363,8 +355,8 @@ def fill(
 @kernel()
 def record(batch: Batch, parties: tuple, trade: tuple, fees_atoms: tuple) -> None:
     """Append a fill: (taker, its side, maker, its order), (ticks, lots, base, quote), fees."""
-    row = batch.tally[FILLED_ROWS]
-    batch.tally[FILLED_ROWS] = row + 1
+    row = np.uint64(batch.tally[FILLED_ROWS])
+    batch.tally[FILLED_ROWS] += 1
     batch.tally[TRADES] += 1
     batch.tally[LAST_TICKS] = trade[0]
     entry = batch.fills[row]
@@ -374,53 +366,41 @@ def record(batch: Batch, parties: tuple, trade: tuple, fees_atoms: tuple) -> Non
     entry.reason = 0
 
 
-@kernel()
-def post_taker(
-    balances: NDArray[np.int64],
-    terms: Terms,
-    tally: NDArray[np.int64],
-    sweep: Sweep,
-    taken_lots: int,
-) -> None:
+@kernel(forceinline=True)
+def post_taker(terms: Terms, batch: Batch, sweep: Sweep, taken_lots: int) -> None:
     """Settle the taker's half of all its fills, and the escrow and fee accounts."""
-    base, quote, escrow = terms.base_column, terms.quote_column, terms.escrow_row
-    base_atoms = taken_lots * terms.lot_atoms
-    if sweep.side > 0:
-        balances[escrow, base] -= base_atoms
-        balances[sweep.account, base] += base_atoms
-        balances[sweep.account, quote] -= sweep.spent_atoms + sweep.fee_atoms
-    else:
-        held_atoms = sweep.spent_atoms + sweep.held_fees_atoms
-        balances[escrow, quote] -= held_atoms
-        tally[HELD_QUOTE_ATOMS] -= held_atoms
-        balances[sweep.account, base] -= base_atoms
-        balances[sweep.account, quote] += sweep.spent_atoms - sweep.fee_atoms
-    balances[terms.fee_row, quote] += sweep.fee_atoms + sweep.maker_fees_atoms
-    tally[VOLUME_LOTS] += taken_lots
+    base, quote = np.uint64(terms.base_column), np.uint64(terms.quote_column)
+    account, escrow = np.uint64(sweep.account), np.uint64(terms.escrow_row)
+    base_atoms, side = taken_lots * terms.lot_atoms, sweep.side
+    quote_atoms = sweep.spent_atoms + sweep.held_fees_atoms
+    batch.balances[escrow, base if side > 0 else quote] -= base_atoms if side > 0 else quote_atoms
+    batch.tally[HELD_QUOTE_ATOMS] -= 0 if side > 0 else quote_atoms
+    batch.balances[account, base] += side * base_atoms
+    batch.balances[account, quote] -= side * sweep.spent_atoms + sweep.fee_atoms
+    batch.balances[np.uint64(terms.fee_row), quote] += sweep.fee_atoms + sweep.maker_fees_atoms
+    batch.tally[VOLUME_LOTS] += taken_lots
 
 
 @kernel()
-def cross(
-    book: BookArrays, balances: NDArray[np.int64], terms: Terms, batch: Batch, match: tuple
-) -> None:
+def cross(book: BookArrays, terms: Terms, batch: Batch, match: tuple) -> None:
     """Trade lots of two resting orders, (bid, ask, ticks, lots), at a price within both limits."""
     bid, ask, price_ticks, lots = match
     bid_order, ask_order = book.orders[bid], book.orders[ask]
     buyer, seller = bid_order.account, ask_order.account
     order_id = ask + (int(ask_order.generation) << 32)
-    held_fee_atoms = _release(book, balances, terms, batch, (bid, lots))
-    _release(book, balances, terms, batch, (ask, lots))
+    held_fee_atoms = _release(book, terms, batch, (bid, lots))
+    _release(book, terms, batch, (ask, lots))
     base_atoms, quote_atoms = lots * terms.lot_atoms, lots * price_ticks * terms.notional_atoms
     bid_rate_ppm = max(bid_order.flags >> RATE_SHIFT, 0)
     ask_rate_ppm = max(ask_order.flags >> RATE_SHIFT, 0)
     bid_fee_atoms = min(ppm_up(quote_atoms, bid_rate_ppm), held_fee_atoms)
     ask_fee_atoms = ppm_up(quote_atoms, ask_rate_ppm)
     base, quote = terms.base_column, terms.quote_column
-    balances[buyer, base] += base_atoms
-    balances[buyer, quote] -= quote_atoms + bid_fee_atoms
-    balances[seller, base] -= base_atoms
-    balances[seller, quote] += quote_atoms - ask_fee_atoms
-    balances[terms.fee_row, quote] += bid_fee_atoms + ask_fee_atoms
+    batch.balances[buyer, base] += base_atoms
+    batch.balances[buyer, quote] -= quote_atoms + bid_fee_atoms
+    batch.balances[seller, base] -= base_atoms
+    batch.balances[seller, quote] += quote_atoms - ask_fee_atoms
+    batch.balances[terms.fee_row, quote] += bid_fee_atoms + ask_fee_atoms
     batch.tally[VOLUME_LOTS] += lots
     trade = (price_ticks, lots, base_atoms, quote_atoms)
     record(batch, (buyer, 1, seller, order_id), trade, (bid_fee_atoms, ask_fee_atoms))

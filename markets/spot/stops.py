@@ -128,7 +128,6 @@ def _reached(stops: BookArrays, last_ticks: int) -> int:
 @kernel()
 def let_in(
     book: BookArrays,
-    balances: NDArray[np.int64],
     terms: Terms,
     batch: Batch,
     stops: BookArrays,
@@ -158,5 +157,5 @@ def let_in(
             taker_fee_ppm,
         )
         drop(stops, batch.tally, slot)
-        place(book, balances, terms, batch, _once_in(entry))
+        place(book, terms, batch, _once_in(entry))
     return True
