@@ -2,13 +2,14 @@
 
 A module of `experiments/benchmarks/`, and `runner/benchmark.py` under the name `runner`, has
 `measure(scale)` that returns figures (name, value, unit, target, note); one that knows peers takes
-`peers` as well. A target is a figure to reach, not a verdict: speed depends on the machine, so a
-slow one does not fail.
+`peers` as well. A target is the least for a rate, the most for a time or a size; beside it stands
+whether it was met. Speed depends on the machine, so a slow one does not fail.
 """
 
 import dataclasses
 import importlib
 import inspect
+import math
 import pkgutil
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ PACKAGE = "experiments.benchmarks"
 NO_BENCHMARKS = ("figure",)
 ELSEWHERE = {"runner": "runner.benchmark"}
 """The runner's own, which the packages below it may not know."""
+AT_MOST = ("s", "ms", "MB", "kB", "bytes")
+"""Units of what should be small."""
 
 
 def benchmark_names() -> list[str]:
@@ -50,18 +53,28 @@ def _measure(name: str, peers: bool) -> list[dict[str, Any]]:
     if peers and not knows_peers:
         say(f"{name} knows no peers")
     figures = measure(1.0, peers=peers) if knows_peers else measure(1.0)
-    return [dataclasses.asdict(figure) for figure in figures]
+    rows = [dataclasses.asdict(figure) for figure in figures]
+    return [row | {"met": met(row["value"], row["unit"], row["target"])} for row in rows]
+
+
+def met(value: float, unit: str, target: float | None) -> bool | None:
+    """Whether a figure reaches its target; None where one of them is not there."""
+    if target is None or math.isnan(value):
+        return None
+    return value <= target if unit in AT_MOST else value >= target
 
 
 def _print(found: dict[str, list[dict[str, Any]]]) -> None:
     from rich.table import Table
 
     table = Table("benchmark", "figure")
-    for name in ("value", "unit", "target", "note"):
+    for name in ("value", "unit", "target", "", "note"):
         table.add_column(name, justify="right" if name in ("value", "target") else "left")
     for name, rows in found.items():
         for row in rows:
             value, target = row["value"], row["target"]
             goal = figure_text(target) if isinstance(target, int | float) else str(target or "")
-            table.add_row(name, row["name"], figure_text(value), row["unit"], goal, row["note"])
+            verdict = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row["met"]]
+            cells = (figure_text(value), row["unit"], goal, verdict, row["note"])
+            table.add_row(name, row["name"], *cells)
     console().print(table)

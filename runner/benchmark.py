@@ -2,19 +2,22 @@
 
     overhead      time of a sweep in one process less the time inside its runs, for each run
     efficiency    time inside the runs / (workers x time that Ray workers took over all of them)
-    cold start    from the shell to the first finished run, and what Ray adds to a short sweep
-    memory        the most that the driver of the whole sweep held
-    one process   a sweep of a second of work against the same runs in a bare loop
+    short sweeps  `fathom sweep --workers 0` / `fathom sweep`, in turn, best of three
+    cold start    from the shell to the first finished run
+    memory        the most that driver and largest worker held, and what a run more adds
     peers         the same runs by Mesa's `batch_run` with two processes, from the shell
 
-Runs are those of `runner/short_market.py`, about ten milliseconds each; `scale` 1 does a thousand
-and takes about a minute, 10 does ten thousand. Time inside a run is counted by the run, on whatever
-core it got, so other load on the machine shows in the rates and less in the efficiency.
+Runs are those of `runner/short_market.py`, about ten milliseconds each, ten thousand of them where
+`scale` is 1, which takes some minutes. Time inside a run is counted by the run, on whatever core it
+got, so other load on the machine shows in the rates and less in the efficiency.
 """
 
+import contextlib
 import importlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +28,7 @@ from typing import Any
 
 from experiments.benchmarks.figure import Figure
 from experiments.scenario import find_scenario
-from experiments.simulate import resolve, simulate
+from experiments.simulate import resolve
 from experiments.world import World
 from runner import cluster, store
 from runner.design import read_sweep
@@ -37,13 +40,18 @@ from runner.memory import held_bytes
 from runner.progress import SweepProgress
 from runner.results import load
 from runner.spec import RunSpec
+from runner.sweep import Options, run_sweep
 
 SCENARIO = str(Path(__file__).with_name("short_market.py"))
-RUNS = 1_000
+RUNS, FEWER = 10_000, 10
 HERE = 200
-SHORT = 100
+SHORT = ((1, 1), (2, 1), (20, 1), (100, 60), (5, 1_000), (2, 12_000), (30, 12_000))
+"""Sweeps, by their runs and the steps of each; the last one is long enough for Ray."""
+LONG_STEPS = 100_000
 WORKERS = 2
-FIRST_SECONDS, OVERHEAD_MS, EFFICIENCY, MEMORY_MB = 10.0, 5.0, 0.9, 500.0
+FIRST_SECONDS, OVERHEAD_MS, EFFICIENCY = 10.0, 5.0, 0.9
+MEMORY_MB, MORE_KB, NOT_SLOWER = 500.0, 5.0, 0.95
+WORTH_SECONDS = 0.5
 POLL_SECONDS = 0.02
 
 
@@ -60,25 +68,32 @@ class Quiet(SweepProgress):
 
 def measure(scale: float = 1.0, peers: bool = False) -> list[Figure]:
     """All figures; those of peers are cold starts from a shell on both sides."""
-    runs = max(50, int(RUNS * scale))
+    runs = max(20 * FEWER, int(RUNS * scale))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        figures = [_overhead(folder), *_on_ray(folder, runs), *_one_process(folder)]
-        ours, whole = _whole_sweep(folder, runs)
-        figures += ours
+        figures = [_overhead(folder), *_on_ray(folder, runs)]
+        figures += [_short_sweep(folder, *case) for case in SHORT]
+        few = runs // FEWER
+        first, whole = _cold_start(folder, few)
+        figures += [first, whole, *_memory(folder, runs)]
         if peers:
-            theirs = _seconds([sys.executable, "-c", _batch_command(runs)])
-            name = f"Mesa batch_run / fathom sweep, {runs:,} runs, {WORKERS} processes"
-            figures.append(
-                Figure(name, theirs / whole, "x", 1.0, f"{theirs:.1f} s / {whole:.1f} s")
-            )
+            theirs = _seconds([sys.executable, "-c", _batch_command(few)])
+            name = f"Mesa batch_run / fathom sweep, {few:,} runs, {WORKERS} processes"
+            note = f"{theirs:.1f} s / {whole.value:.1f} s"
+            figures.append(Figure(name, theirs / whole.value, "x", 1.0, note))
     return figures
 
 
+def _file(folder: Path, count: int, first: int, steps: int = 60) -> Path:
+    """A sweep of so many runs; the grid of one point makes a single run a sweep as well."""
+    file = folder / f"short-{first}-{count}-{steps}.toml"
+    seeds = f"seeds = {{first = {first}, count = {count}}}"
+    file.write_text(f"scenario = {SCENARIO!r}\n{seeds}\nsteps = {steps}\n[grid]\nmembers = [100]\n")
+    return file
+
+
 def _specs(folder: Path, count: int, first: int = 0) -> Sequence[RunSpec]:
-    file = folder / f"short-{first}-{count}.toml"
-    file.write_text(f"scenario = {SCENARIO!r}\nseeds = {{first = {first}, count = {count}}}\n")
-    return read_sweep(file).specs
+    return read_sweep(_file(folder, count, first)).specs
 
 
 def _overhead(folder: Path) -> Figure:
@@ -118,43 +133,67 @@ def _on_ray(folder: Path, runs: int) -> list[Figure]:
     ]
 
 
-def _one_process(folder: Path) -> list[Figure]:
-    """A short sweep stays with one process; it costs what a loop costs."""
-    specs = _specs(folder, SHORT, 3_000_000)
-    module = find_scenario(SCENARIO)
-    start = time.perf_counter()
-    for spec in specs:
-        simulate(module, resolve(module, {}), spec.seed)
-    loop = time.perf_counter() - start
-    from runner.child import Children
+def _short_sweep(folder: Path, runs: int, steps: int) -> Figure:
+    """A sweep that is never slower than one process, by one process."""
+    best: dict[str, float] = {}
+    repeats = 1 if runs * steps > LONG_STEPS else 3
+    said = io.StringIO()
+    for turn in range(repeats):
+        for name, options in (("one", Options(workers=0)), ("all", Options(workers=WORKERS))):
+            file = _file(folder, runs, 3_000_000 + 1_000 * turn, steps)
+            start = time.perf_counter()
+            with contextlib.redirect_stderr(said):
+                run_sweep(file, folder / f"{name}-{runs}-{steps}-{turn}", options)
+            elapsed = time.perf_counter() - start
+            best[name] = min(elapsed, best.get(name, elapsed))
+    one, ours = best["one"], best["all"]
+    where = "Ray" if "local Ray workers" in said.getvalue() else "children"
+    target = NOT_SLOWER if one >= WORTH_SECONDS else None
+    name = f"{runs} runs of {1000 * one / runs:.0f} ms: one process / {where}"
+    return Figure(name, one / ours, "x", target, f"{one:.2f} s / {ours:.2f} s")
 
-    start = time.perf_counter()
-    work_here(Children(specs, None, WORKERS), Target(str(folder / "child"), {}), Quiet(specs))
-    child = time.perf_counter() - start
-    note = f"{SHORT} runs, {loop:.2f} s / {child:.2f} s, tables written"
-    return [Figure("bare loop / short sweep", loop / child, "x", 1.0, note)]
 
-
-def _whole_sweep(folder: Path, runs: int) -> tuple[list[Figure], float]:
+def _cold_start(folder: Path, runs: int) -> tuple[Figure, Figure]:
     """From the shell, as a user has it."""
-    out, file = folder / "whole", folder / f"short-4000000-{runs}.toml"
-    _specs(folder, runs, 4_000_000)
-    command = [sys.executable, "-m", "runner", "sweep", str(file), "--out", str(out)]
+    first, _, whole, _ = _whole_sweep(folder, runs, 4_000_000, [])
+    return (
+        Figure("cold start to the first finished run", first, "s", FIRST_SECONDS),
+        Figure(f"whole sweep of {runs:,} runs, cold", whole, "s", None, "with summary and figure"),
+    )
+
+
+def _memory(folder: Path, runs: int) -> list[Figure]:
+    """On Ray, where the driver holds the most."""
+    local = ["--address", "local", "--workers", str(WORKERS)]
+    few = runs // FEWER
+    _, small, _, _ = _whole_sweep(folder, few, 5_000_000, local)
+    _, large, _, worker = _whole_sweep(folder, runs, 6_000_000, local)
+    more = (large - small) / 2**10 / (runs - few)
+    return [
+        Figure(f"memory of the driver, {few:,} runs", small / 2**20, "MB", MEMORY_MB),
+        Figure(f"memory of the driver, {runs:,} runs", large / 2**20, "MB", MEMORY_MB),
+        Figure("memory of the driver, a run more", more, "kB", MORE_KB),
+        Figure("memory of the largest worker", worker, "MB", MEMORY_MB),
+    ]
+
+
+def _whole_sweep(
+    folder: Path, runs: int, seed: int, more: Sequence[str]
+) -> tuple[float, float, float, float]:
+    """Seconds to the first run, most bytes of the driver, seconds in all, most MB of a worker."""
+    out, file = folder / f"whole-{seed}", _file(folder, runs, seed)
+    command = [sys.executable, "-m", "runner", "sweep", str(file), "--out", str(out), *more]
     start = time.perf_counter()
     first, peak = float("nan"), 0
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    with (folder / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
         while process.poll() is None:
             if first != first and store.parts(Folder(out), store.RUNS):
                 first = time.perf_counter() - start
             peak = max(peak, held_bytes(process.pid))
             time.sleep(POLL_SECONDS)
     whole = time.perf_counter() - start
-    figures = [
-        Figure("cold start to the first finished run", first, "s", FIRST_SECONDS),
-        Figure(f"whole sweep of {runs:,} runs, cold", whole, "s", None, "with summary and figure"),
-        Figure("memory of the driver at most", peak / 2**20, "MB", MEMORY_MB),
-    ]
-    return figures, whole
+    workers = re.findall(r"\+ (\d+) MB a worker", (folder / "log").read_text())
+    return first, peak, whole, max(map(float, workers), default=float("nan"))
 
 
 def _seconds(command: list[str]) -> float:

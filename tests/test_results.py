@@ -217,9 +217,10 @@ def test_a_parameter_of_two_kinds_is_read_as_text(tmp_path):
     assert runner.load(tmp_path).runs["p_desk.fee"].astype(str).tolist() == ["0.25", "0.5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["polars", "duckdb"])
 def test_other_libraries_take_a_table_as_it_is(library, tmp_path):
-    module = pytest.importorskip(library)
+    module = pytest.importorskip(library, reason="make full")
     commit(tmp_path, spec(1, desk__fee=0.5), parameters={"desk.fee": "float64"})
     flows = runner.load(tmp_path).table("flows")
     if library == "polars":
