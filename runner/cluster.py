@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from markets.errors import ConfigError
-from runner.interrupt import catch_terminate
+from runner.interrupt import Terminated, catch_terminate
 
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
@@ -73,7 +73,10 @@ class Crew:
 
 @contextmanager
 def session(workers: int, address: str | None) -> Iterator[Crew]:
-    """A Ray session. Raises ConfigError if there is no cluster."""
+    """A Ray session. Raises ConfigError if there is no cluster.
+
+    While Ray starts, SIGTERM is its own and raises SystemExit.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -88,7 +91,9 @@ def session(workers: int, address: str | None) -> Iterator[Crew]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except SystemExit:
+        raise Terminated from None
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError("address", f"no Ray cluster at {address or LOCAL}: {reason}") from None
     catch_terminate()

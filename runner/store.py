@@ -10,6 +10,7 @@ that still runs finds it and commits nothing. What two sweeps wrote all the same
 left (see `runner.compaction`), a reader counts once. Pages carry checksums, which readers verify.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ Place = str | Path | Folder
 RUNS = "runs"
 TABLE_NAMES = (RUNS, *TABLES)
 OWNER = ".owner"
+OURS = re.compile(r"\..+-[0-9a-f]{32}\.tmp")
+"""Temporary files beside the tables, where a user may have some as well."""
 ROW_GROUP = 1 << 20
 UNREADABLE = (pa.ArrowException, OSError)
 
@@ -194,7 +197,7 @@ def sweep_up(place: Place) -> int:
             orphan = table != RUNS and is_part(name) and name not in whole
             if orphan or _is_temporary(name):
                 folder.remove(f"{table}/{name}")
-    for name in filter(_is_temporary, folder.sizes()):
+    for name in filter(OURS.fullmatch, folder.sizes()):
         folder.remove(name)
     return len(damaged)
 

@@ -131,11 +131,13 @@ def test_orphans_are_not_counted_and_the_next_writer_removes_them(tmp_path):
     commit(tmp_path, spec(2))
     (tmp_path / "runs" / name).unlink()
     (tmp_path / "steps" / ".part-half.tmp").write_text("half")
+    (tmp_path / f".figure-{'0' * 32}.tmp").write_text("half")
+    (tmp_path / ".notes.tmp").write_text("somebody's own")
     assert runner.load(tmp_path).steps["seed"].unique().tolist() == [2]
     commit(tmp_path, spec(1), spec(3))
     assert len(runner.load(tmp_path).steps) == 3 * 12
     assert store.sweep_up(tmp_path) == 0
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert [each.name for each in tmp_path.rglob("*.tmp")] == [".notes.tmp"]
     assert len(files(tmp_path, "steps")) == 2
 
 

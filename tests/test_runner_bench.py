@@ -23,7 +23,7 @@ def test_all_figures_are_measured(monkeypatch):
     assert figures["overhead of a run in a sweep"].value < 100
     assert 0.1 < figures["efficiency of 2 workers"].value <= 1.05
     assert 50 < figures["memory of the driver, 200 runs"].value < 500
-    assert 50 < figures["memory of the largest worker"].value < 500
+    assert 50 < figures["memory of the largest worker"].value < 1500
     assert sum(": one process / children" in name for name in figures) == 2
 
 

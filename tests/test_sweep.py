@@ -16,11 +16,13 @@ from ray import exceptions as ray_exceptions
 
 import runner
 from experiments.tables import TABLES
+from markets.errors import ConfigError
 from runner import cli, cluster, console, engine, schemas, store
 from runner.cluster import Crew, break_even_seconds
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
 from runner.execution import OtherCode, Target, execute_chunk, perform
+from runner.interrupt import Terminated
 from runner.progress import SweepProgress
 from runner.provenance import provenance
 from runner.spec import RunSpec
@@ -364,6 +366,23 @@ def wait_for_ray(process):
         assert process.poll() is None
         assert time.monotonic() < deadline, "no worker in time"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("raised", "becomes"),
+    [
+        (SystemExit(15), Terminated),
+        (ConnectionError("nobody there"), ConfigError),
+        (ray_exceptions.AuthenticationError("no token"), ConfigError),
+    ],
+)
+def test_what_stops_ray_from_starting_is_told_apart(raised, becomes, monkeypatch):
+    def refuse(**given):
+        raise raised
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(becomes), cluster.session(2, None):
+        pass
 
 
 @pytest.mark.ray
