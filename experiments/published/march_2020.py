@@ -33,7 +33,7 @@ CITATION = (
     "BTC/USD on Bitstamp, hourly, 12-13 March 2020; funding of Binance BTCUSDT; insurance fund of "
     "BitMEX, March 2020; Whiterabbit, Black Thursday for MakerDAO, 14 March 2020"
 )
-DEFAULT_RUNS = 2
+DEFAULT_RUNS = 4
 
 BARS = "btc_hourly/bitstamp_btcusd_1h_2020-03-09_15.csv"
 FIRST, LAST = datetime(2020, 3, 11, 23), datetime(2020, 3, 13, 23)

@@ -58,8 +58,10 @@ class Params(params.Params):
     )
     transit: Transit.Params = Transit.Params(delay_seconds=0)
     vaults: VaultTerms = VaultTerms()
-    owners: VaultOwners.Params = VaultOwners.Params(venue="vaults", count=800)
-    keepers: Keepers.Params = Keepers.Params(venue="vaults", count=12, stable=1e6, cap_high=100)
+    owners: VaultOwners.Params = VaultOwners.Params(
+        venue="vaults", count=800, collateral_median=450, collateral_sigma=1.2
+    )
+    keepers: Keepers.Params = Keepers.Params(venue="vaults", count=12, stable=8e5, cap_high=107)
     zero_bidder: Keepers.Params = Keepers.Params(venue="vaults", count=1, stable=0, bids_zero=True)
     watcher: Keepers.Params = Keepers.Params(
         venue="vaults", count=1, stable=0, gas_aware=True, liquidates=True
@@ -70,6 +72,7 @@ class Params(params.Params):
         exchange="exchange",
         asset="ETH",
         calm_per_hour=4_000,
+        memory_seconds=7_200,
         urgency=0.35,
         most=4.2,
         worth_median=38,
