@@ -95,7 +95,9 @@ def session(workers: int, address: str | None) -> Iterator[Crew]:
         raise Terminated from None
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError("address", f"no Ray cluster at {address or LOCAL}: {reason}") from None
+        token = "" if local else "; one that asks for a token needs RAY_AUTH_MODE=token here too"
+        place = f"no Ray cluster at {address or LOCAL}"
+        raise ConfigError("address", f"{place}: {reason}{token}") from None
     catch_terminate()
     try:
         there = workers if local else int(ray.cluster_resources().get("CPU", 1))
