@@ -1,12 +1,12 @@
 """He, Manela, Ross, von Wachter: how far perpetuals stray, why, and what arbitrage of it earns.
 
 In the scenario `funding` demand for leverage follows past returns, makers lean, and two
-arbitrageurs of finite capital have costs. With the premium P = f/x - 1 at the end of each step, measured are
+arbitrageurs of finite capital have costs. With P = f/x - 1, the premium at the end of a step:
 
     deviation   1,095 * mean |P|               a year, from the price without costs, near spot
     explained   R^2 of P on the log returns of the spot over the last 1, 7 and 30 days
     arbitrage   random maturity: short the perpetual against spot once P > 2c, long once P < -2c,
-                out when P has changed sign; earns what P loses and the funding, pays c a way and side
+                out when P has changed sign; earns what P loses and the funding, pays c a way
 
 The scenario was set by the shape of funding rates (`funding_plateau`), by none of these; they are
 outcomes. Of the Sharpe ratios, 3.5 without fees and 1.8 at retail cost, only their ratio is
