@@ -429,6 +429,8 @@ def taken_at_their_worth(bench, before, held):
     """Who has traded with nobody in between is taken over with the equity of what is taken."""
     log, fills = bench.venue.drain_liquidations(), bench.venue.drain_fills()
     traded = {*fills["maker"].tolist(), *fills["taker"].tolist()}
+    if log is None:
+        return
     taken = np.isin(log.by, ("fund", "backstop"))
     for account in set(log.account[taken].tolist()) - traded:
         rows = taken & (log.account == account)
