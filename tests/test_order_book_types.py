@@ -130,6 +130,7 @@ def test_shares_and_the_rest_by_time_fit_the_buffer_of_fills(orders):
     memory["reason"] = 77
     floor.venue._fill_buffer = memory[: orders + 1]
     floor.venue._lay()
+    floor.venue._lay()
     assert floor.do(floor.limit(1, BUY, 2 * orders - 1, 100)) == [Code.FILLED]
     assert (memory["reason"][orders + 1 :] == 77).all()
     fills = floor.fills()

@@ -198,7 +198,7 @@ class OrderBook(Venue):
         tally[STEP] = moment.step
         if tally[EXPIRING] and tally[FIRST_EXPIRY] < moment.step:
             self.batches += 1
-            expire(self._lay(), moment.step)
+            expire(self.desk, moment.step)
         if self.params.tiers:
             self._count_volume()
             self.fee_tiers.advance(moment.seconds)
@@ -253,10 +253,10 @@ class OrderBook(Venue):
                 reference_ticks = int(tally[LAST_TICKS])
             bids, asks = interest(book.arrays, 1), interest(book.arrays, -1)
             self.last_call = clear(bids, asks, reference_ticks)
-            while not trade_at(self._lay(), self.last_call.price_ticks):
+            while not trade_at(self.desk, self.last_call.price_ticks):
                 self._collect()
             self._collect()
-        drop_call_orders(self._lay())
+        drop_call_orders(self.desk)
         self._enter(self.phase)
 
     # ------------------------------------------------------------ the beats of a step
@@ -287,7 +287,7 @@ class OrderBook(Venue):
         tally, done = self._tally, 0
         tally[STEP] = moment.step
         while True:
-            done = execute_batch(self._desk.address, intents, codes, done)
+            done = execute_batch(self.desk, intents, codes, done)
             self._collect()
             if tally[INTERRUPTED]:
                 self._interrupt(moment)
@@ -339,7 +339,10 @@ class OrderBook(Venue):
         return self._desk.address
 
     def _lay(self) -> int:
-        """The address of the desk, with everything on it as it now is."""
+        """The address of the desk, with everything on it as it now is.
+
+        Called wherever arrays may have been replaced: at the start, and where room was made.
+        """
         batch = (self._fill_buffer, self._tally, self.fee_tiers.rates, self._balances)
         return self._desk.lay(self.book.arrays, self.stops.arrays, *batch)
 

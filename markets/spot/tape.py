@@ -183,7 +183,7 @@ class TapeBook(OrderBook):
         tape = Tape(intents, codes, messages, self.feed, trades)
         earlier, done = len(self._fills), 0
         while True:
-            done = execute_tape(self._lay(), tape, done)
+            done = execute_tape(self.desk, tape, done)
             self._collect()
             if done == len(intents):
                 break
