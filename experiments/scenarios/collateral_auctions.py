@@ -61,7 +61,9 @@ class Params(params.Params):
     owners: VaultOwners.Params = VaultOwners.Params(
         venue="vaults", count=800, collateral_median=450, collateral_sigma=1.2
     )
-    keepers: Keepers.Params = Keepers.Params(venue="vaults", count=12, stable=8e5, cap_high=107)
+    keepers: Keepers.Params = Keepers.Params(
+        venue="vaults", count=12, stable=8e5, cap_low=18, cap_high=96
+    )
     zero_bidder: Keepers.Params = Keepers.Params(venue="vaults", count=1, stable=0, bids_zero=True)
     watcher: Keepers.Params = Keepers.Params(
         venue="vaults", count=1, stable=0, gas_aware=True, liquidates=True
@@ -75,7 +77,7 @@ class Params(params.Params):
         memory_seconds=7_200,
         urgency=0.35,
         most=4.2,
-        worth_median=38,
+        worth_median=34,
     )
 
 
