@@ -1,7 +1,5 @@
 """Orders, margin, funding and the view of the perpetual venue."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -227,7 +225,7 @@ def test_the_index_comes_from_spot_venues() -> None:
     market.accrue(now)
     assert perpetual.observe(now).mark == 50.0
     spot.execute(stack([limit_order(0, user, BUY, 1, 90), limit_order(0, user, SELL, 1, 94)]), now)
-    later = replace(now, step=1, seconds=60.0)
+    later = now._replace(step=1, seconds=60.0)
     market.accrue(later)
     assert perpetual.observe(later).index_price == perpetual.observe(later).mark == 92.0
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from markets.assets import Asset, Instrument
 from markets.derivatives.book_quotes import book_quotes
-from markets.derivatives.brackets import whole_brackets
 from markets.derivatives.clearing_house import ClearingHouse, house_of
 from markets.derivatives.contract_form import form_of
 from markets.derivatives.custody import Custody
@@ -34,7 +33,7 @@ from markets.derivatives.liquidation_log import CloseOuts, LiquidationLog, liqui
 from markets.derivatives.liquidation_presets import Stage
 from markets.derivatives.liquidation_work import BY, BY_BACKSTOP, LOTS
 from markets.derivatives.liquidator import liquidation_flows, liquidator_of, most_fills
-from markets.derivatives.margin_scaling import open_interest_brackets, rooted
+from markets.derivatives.margin_rules import MarginRules
 from markets.derivatives.marking import Marking
 from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
@@ -48,7 +47,6 @@ from markets.derivatives.positions import (
     backing_column,
     equity_column,
     no_positions,
-    value_atoms,
 )
 from markets.derivatives.settlement import settle_dated, settle_period
 from markets.errors import BrokenInvariant, ConfigError
@@ -161,31 +159,10 @@ class Perpetual(Venue):
         self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
         self._positions = no_positions(ledger.balances, self._terms)
         self._payments = payments(rows, self.funding.is_continuous)
-        self._set_rules(rows)
-
-    def _set_rules(self, rows: int) -> None:
-        params, scale = self.params, self.form.settlement.scale
-        _, initial = params.tiers
-        self._rules = Rules(whole_brackets(initial, scale), params.market_band_ppm)
-        self._liquidator = liquidator_of(params, scale, self._backstops, rows)
-        self._initial_tiers = initial
-
-    def _scale_margin(self) -> None:
-        """Let margin rates follow the size of positions and the open interest."""
-        params, terms, caps = self.params, self._terms, self.params.open_interest_caps_quote
-        if caps[1] > 0:
-            longs = np.maximum(self._positions.balances[:, terms.contract], 0)
-            notional = self._base_of(int(longs.sum()), terms.mark_ticks) * self.marking.mark
-            scale = self.form.settlement.scale
-            initial = open_interest_brackets(self._initial_tiers, scale, notional, caps)
-            self._rules = self._rules._replace(initial=initial)
-        if params.size_factor > 0:
-            coin_lots = self.form.to_lots(1.0, self.marking.mark)
-            coin_atoms = abs(value_atoms(terms, coin_lots, terms.mark_ticks))
-            both = (self._rules.initial, self._liquidator.maintenance)
-            initial, maintenance = rooted(*both, params.size_factor, coin_atoms)
-            self._rules = self._rules._replace(initial=initial)
-            self._liquidator.maintenance = maintenance
+        self._margin = MarginRules(self.params, self.form)
+        self._liquidator = liquidator_of(
+            self.params, self.form.settlement.scale, self._backstops, rows
+        )
 
     def accrue(self, moment: Moment) -> None:
         """Take index and mark of the step; funding at its stamp, settlement at expiry."""
@@ -217,7 +194,8 @@ class Perpetual(Venue):
     def _set_mark(self, mark: float) -> None:
         mark_ticks = max(1, self.instrument.to_ticks(mark))
         self._terms = self._terms._replace(mark_ticks=mark_ticks)
-        self._scale_margin()
+        self._margin.follow(self._positions, self._terms, self.marking.mark)
+        self._liquidator.maintenance = self._margin.maintenance
 
     def _expire(self, settlement_price: float) -> None:
         """Cancel all orders, close all positions at the price, cover debts and pay everybody."""
@@ -299,7 +277,8 @@ class Perpetual(Venue):
         self.book.ensure(len(limits), int(limits.max(initial=0)) + 1)
         codes = np.empty(len(intents), np.int64)
         desk = self._desk(self.book.count + 2 * len(limits))
-        execute(desk, self._rules, intents, codes)
+        rules = Rules(self._margin.initial, self.params.market_band_ppm)
+        execute(desk, rules, intents, codes)
         self._keep(desk)
         self._leave_house()
         return codes
@@ -335,7 +314,7 @@ class Perpetual(Venue):
     def records(self, into: NDArray[np.int64]) -> None:
         """By account: value, initial margin, maintenance and cost of the position, in atoms."""
         if self._terms.mark_ticks > 0:
-            rules = (self._rules.initial, self._liquidator.maintenance)
+            rules = (self._margin.initial, self._margin.maintenance)
             account_records(self._positions, self._terms, rules, into)
 
     @property

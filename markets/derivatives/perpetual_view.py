@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract_form import ContractForm
+from markets.kernel import kernel
+from markets.spot.book import BookArrays, order_id
 from markets.spot.order_book import BookView
 
 if TYPE_CHECKING:
@@ -45,3 +47,28 @@ class PerpetualView(BookView):
         In a clearing house, all that they have there; of one whose margin here is isolated, that.
         """
         return cast("Perpetual", cast(Any, self._venue)).equity(accounts)
+
+    def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See `BookView.newest_orders`."""
+        orders = np.empty(len(accounts), np.int64)
+        _newest_orders(self._book().arrays, accounts, orders)
+        return orders
+
+    def depth(self, side: int, distance: float = 0.01) -> float:
+        """See `BookView.depth`; an inverse contract's lots count at the mid."""
+        if np.isnan(self.mid):
+            return float("nan")
+        mid_ticks = (self.bid_ticks + self.ask_ticks) / 2
+        edge = mid_ticks * (1 - side * distance)
+        lots = self.depth_lots(side, int(np.ceil(edge) if side > 0 else np.floor(edge)))
+        return float(self.form.to_base(lots, self.mid))
+
+
+@kernel()
+def _newest_orders(
+    book: BookArrays, accounts: NDArray[np.int64], orders: NDArray[np.int64]
+) -> None:
+    """The id of the order that each account placed last among those that rest, or -1."""
+    for place in range(accounts.size):
+        slot = book.heads[accounts[place]]
+        orders[place] = order_id(book, slot) if slot > 0 else -1
