@@ -6,14 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markets.assets import Asset, Instrument
+from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange
 from markets.intents import (
     BUY,
     FILL_OR_KILL,
     IMMEDIATE_OR_CANCEL,
+    POST_ONLY,
     SELL,
     amend,
     cancel,
+    deposit,
+    good_till,
     iceberg_order,
     limit_order,
     market_order,
@@ -47,11 +51,19 @@ def curves(bids, asks, ticks: int) -> tuple[int, int]:
 
 
 @settings(max_examples=400, deadline=None)
-@given(SIDE, SIDE, st.sampled_from([-1, 80, 95, 100, 104, 120]))
-def test_the_price_follows_the_rules_one_after_the_other(bids, asks, reference):
-    limits = {limit for limit, _ in bids[0] + asks[0]}
-    prices = sorted(limits | ({reference} if reference >= 0 else set()))
-    call = clear(side(*bids), side(*asks), reference)
+@given(
+    SIDE,
+    SIDE,
+    st.sampled_from([-1, 80, 95, 100, 104, 120]),
+    st.sampled_from([(0, 2**26 - 1), (98, 103), (90, 101), (100, 100)]),
+)
+def test_the_price_follows_the_rules_one_after_the_other(bids, asks, reference, edges):
+    low, high = edges
+    if not low <= reference <= high:
+        reference = -1
+    eager = {min(limit, high) for limit, _ in bids[0]} | {max(limit, low) for limit, _ in asks[0]}
+    prices = sorted(ticks for ticks in eager | {reference} if ticks >= 0 and low <= ticks <= high)
+    call = clear(side(*bids), side(*asks), reference, edges)
     volumes = {ticks: curves(bids, asks, ticks)[0] for ticks in prices}
     if max(volumes.values(), default=0) == 0:
         assert call == NO_CALL
@@ -82,8 +94,11 @@ def test_more_volume_at_no_other_tick():
                       strict=True)), int(rng.integers(0, 9)))
             for _ in range(2)
         )  # fmt: skip
-        call = clear(side(*bids), side(*asks), 100)
-        assert call.volume_lots == max(curves(bids, asks, ticks)[0] for ticks in range(85, 116))
+        low, high = sorted(rng.integers(85, 116, 2).tolist())
+        call = clear(side(*bids), side(*asks), (low + high) // 2, (low, high))
+        expected = max(curves(bids, asks, ticks)[0] for ticks in range(low, high + 1))
+        assert call.volume_lots == expected
+        assert call == NO_CALL or low <= call.price_ticks <= high
 
 
 class Floor:
@@ -149,6 +164,66 @@ def test_market_orders_need_a_reference_and_leave_after_the_call():
     assert floor.venue.book.count == 0
     floor.step(2, market_order(0, floor.traders[1], SELL, 2), buy)
     assert floor.venue.last_call == (104, 2, 3)
+
+
+def test_market_orders_trade_before_limits_however_eager_and_by_time():
+    call = Period(phase="call", start_seconds=1, end_seconds=2)
+    floor = Floor(OrderBook, opening=7.0, call_collar=0.1, periods=(call,))
+    floor.step(0, floor.limit(0, BUY, 2, 130))
+    sizes = ((1, 3), (2, 4))
+    buyers = [market_order(0, floor.traders[trader], BUY, lots) for trader, lots in sizes]
+    floor.step(1, floor.limit(3, BUY, 5, 110), *buyers, floor.limit(3, SELL, 8, 100))
+    floor.step(2)
+    assert floor.venue.last_call == (110, 8, 6)
+    fills = floor.venue.drain_fills()
+    assert fills["taker"].tolist() == [floor.traders[trader] for trader in (1, 2, 0)]
+    assert fills["size_lots"].tolist() == [3, 4, 1]
+
+
+def test_a_call_clears_within_its_edges_whatever_rests_beyond_them():
+    call = Period(phase="call", start_seconds=1, end_seconds=3)
+    floor = Floor(OrderBook, opening=7.0, call_collar=0.1, periods=(call,))
+    floor.step(0, floor.limit(0, SELL, 100, 150), floor.limit(0, BUY, 3, 60))
+    buy = market_order(0, floor.traders[3], BUY, 100)
+    floor.step(1, floor.limit(1, SELL, 5, 105), floor.limit(2, BUY, 5, 108), buy)
+    assert floor.venue.indicative() == (108, 5, 100)
+    codes = floor.step(2, floor.limit(1, SELL, 1, 89), floor.limit(1, BUY, 1, 111),
+                       floor.limit(1, SELL, 1, 120), floor.limit(1, BUY, 1, 80))  # fmt: skip
+    assert codes == [Code.OUTSIDE_BAND, Code.OUTSIDE_BAND, Code.RESTING, Code.RESTING]
+    floor.step(3)
+    assert floor.view.last_call == (108, 5, 100)
+    assert floor.venue.drain_fills()["size_lots"].sum() == 5
+    assert (floor.view.bid_ticks, floor.view.ask_ticks) == (108, 120)
+
+
+def test_nobody_meets_an_order_beyond_the_edges():
+    """A bid from before the call takes part at the edge; what would meet it beyond is refused."""
+    call = Period(phase="call", start_seconds=1, end_seconds=2)
+    floor = Floor(OrderBook, opening=7.0, call_collar=0.1, periods=(call,))
+    floor.step(0, floor.limit(0, BUY, 5, 150))
+    codes = floor.step(1, floor.limit(1, SELL, 2, 120), floor.limit(1, SELL, 2, 151),
+                       floor.limit(1, SELL, 3, 110))  # fmt: skip
+    assert codes == [Code.OUTSIDE_BAND, Code.RESTING, Code.RESTING]
+    old = floor.venue.newest_order
+    assert floor.step(1, amend(0, floor.traders[1], old, 3, 130)) == [Code.OUTSIDE_BAND]
+    floor.step(2)
+    assert floor.view.last_call == (110, 3, 2)
+    assert (floor.view.bid_ticks, floor.view.ask_ticks) == (150, 151)
+
+
+def test_orders_that_expire_hide_or_only_post_are_as_good_as_any_where_none_is_kept():
+    floor = Floor(keep=False, opening=7.0)
+    account = floor.traders[0]
+    codes = floor.step(
+        0,
+        floor.limit(0, BUY, 1, 90, POST_ONLY),
+        good_till(floor.limit(0, BUY, 1, 91), 5),
+        iceberg_order(0, account, BUY, 9, 92, 3),
+        floor.limit(1, SELL, 12, 89, POST_ONLY),
+    )
+    assert codes == [Code.RESTING] * 4
+    assert floor.venue.last_call.volume_lots == 11
+    assert floor.venue.book.count == 0
 
 
 def test_orders_outlive_a_call_only_where_they_are_kept():
@@ -316,3 +391,133 @@ def test_stops_that_a_call_reaches_enter_when_trading_goes_on():
     taken = floor.venue.drain_fills()
     assert taken["size_lots"].tolist() == [4, 2]
     assert taken["taker"][1] == floor.traders[3]
+
+
+def test_stops_that_a_call_reaches_do_not_wait_for_a_message():
+    call = Period(phase="call", start_seconds=1, end_seconds=2)
+    floor = Floor(OrderBook, periods=(call,), opening=7.0)
+    floor.step(0, floor.limit(3, SELL, 50, 112), stop_order(0, floor.traders[2], BUY, 5, 105))
+    floor.step(1, floor.limit(0, BUY, 5, 110), floor.limit(1, SELL, 5, 110))
+    moment = Moment(2, 2.0, 1.0)
+    floor.market.accrue(moment)
+    assert floor.venue.stops.count == 0
+    assert floor.venue.drain_fills()["price_ticks"].tolist() == [110, 112]
+    floor.market.check()
+
+
+@pytest.mark.parametrize("phase", ["halted", "outage"])
+def test_a_halt_suspends_a_call(phase):
+    """It clears when trading goes on, not before."""
+    call = Period(phase="call", start_seconds=1, end_seconds=4)
+    pause = Period(phase=phase, start_seconds=2, end_seconds=6)
+    floor = Floor(OrderBook, opening=7.0, periods=(pause, call))
+    floor.step(0)
+    buy = market_order(0, floor.traders[2], BUY, 2)
+    floor.step(1, floor.limit(0, BUY, 5, 101), floor.limit(1, SELL, 5, 99), buy)
+    for step in range(2, 6):
+        floor.step(step)
+        assert floor.view.phase == phase
+        assert len(floor.venue.drain_fills()) == 0
+        assert floor.venue.book.count == 3
+    floor.step(6)
+    assert floor.view.last_call == (101, 5, 2)
+    assert floor.venue.drain_fills()["taker"].tolist() == [floor.traders[2], floor.traders[0]]
+
+
+def test_a_halt_does_not_end_a_call_of_a_call_auction():
+    halt = Period(phase="halted", start_seconds=1, end_seconds=3)
+    floor = Floor(interval_steps=5, opening=7.0, periods=(halt,))
+    floor.step(0, floor.limit(0, BUY, 5, 101), floor.limit(1, SELL, 5, 99))
+    for step in range(1, 4):
+        floor.step(step)
+        assert len(floor.venue.drain_fills()) == 0
+    floor.step(4)
+    assert floor.venue.last_call.volume_lots == 5
+
+
+def test_the_price_of_before_an_interruption_is_forgotten():
+    """A call finds a new price far away; trading at it sets off no second call."""
+    floor = Floor(OrderBook, interruption_move=0.1, interruption_seconds=3, opening=7.0,
+                  interruption_window_seconds=60)  # fmt: skip
+    floor.step(0, floor.limit(0, SELL, 1, 100), floor.limit(1, BUY, 1, 100))
+    floor.step(1, floor.limit(0, SELL, 50, 130), floor.limit(1, BUY, 50, 130))
+    phases = []
+    for step in range(2, 12):
+        floor.step(step)
+        phases.append(floor.view.phase)
+        if floor.view.phase == "continuous":
+            floor.step(step, floor.limit(2, SELL, 1, 130), floor.limit(3, BUY, 1, 130))
+    assert phases == ["call"] * 2 + ["continuous"] * 8
+    assert floor.view.last_call == (130, 50, 0)
+    floor.step(12, floor.limit(2, SELL, 9, 160), floor.limit(3, BUY, 9, 160))
+    floor.step(13)
+    assert floor.view.phase == "call"
+
+
+def test_what_sets_off_a_call_that_would_not_admit_it_is_dropped():
+    rules = {"interruption_move": 0.05, "interruption_seconds": 2, "call_collar": 0.1}
+    floor = Floor(OrderBook, opening=7.0, **rules)
+    floor.step(0, floor.limit(0, SELL, 5, 100), floor.limit(1, BUY, 1, 100))
+    floor.step(1, floor.limit(0, SELL, 5, 112), floor.limit(0, SELL, 5, 109))
+    codes = floor.step(2, floor.limit(1, BUY, 30, 111), floor.limit(2, BUY, 7, 110))
+    assert codes == [Code.PARTLY_FILLED, Code.RESTING]
+    floor.step(4)
+    assert floor.view.last_call == (110, 5, 2)
+    assert (floor.view.bid_ticks, floor.view.ask_ticks) == (110, 112)
+
+
+@pytest.mark.parametrize("phase", ["call", "halted", "outage"])
+def test_there_are_no_quotes_where_nobody_can_trade(phase):
+    pause = Period(phase=phase, start_seconds=1, end_seconds=3)
+    floor = Floor(OrderBook, opening=7.0, periods=(pause,))
+    floor.step(0, floor.limit(0, BUY, 5, 90), floor.limit(1, SELL, 5, 110))
+    moment = Moment(0, 0.0, 1.0)
+    assert floor.venue.measure(moment)["mid"] == pytest.approx(7.0)
+    before = floor.view
+    floor.step(1, floor.limit(2, BUY, 4, 120))
+    assert before.phase == "continuous"
+    assert floor.view.phase == phase
+    assert (floor.view.bid_ticks, floor.view.ask_ticks) == (-1, -1)
+    assert np.isnan(floor.view.mid)
+    measured = floor.venue.measure(moment)
+    names = ("mid", "bid", "ask", "bid_depth", "ask_depth")
+    assert np.isnan([measured[name] for name in names]).all()
+    view = floor.venue.observe(moment)
+    assert np.isnan(view.depth(BUY))
+    assert view.bids(1).size_lots.tolist() == [4 if phase == "call" else 5]
+    assert view.indicative == ((110, 4, -1) if phase == "call" else NO_CALL)
+
+
+def test_a_book_in_a_call_is_no_index():
+    """Whoever bids far up in a call moves neither index nor mark, and liquidates nobody."""
+    call = Period(phase="call", start_seconds=120, end_seconds=600)
+    grid = Instrument(Asset("COIN", 9), Asset("CASH", 6), tick_size=0.1, lot_size=0.001)
+    spot = OrderBook("spot", "x", grid, OrderBook.Params(periods=(call,), opening=100.0))
+    rules = Perpetual.Params(
+        index_venues=("spot",),
+        maker_fee_ppm=0,
+        taker_fee_ppm=0,
+        initial_margin_ppm=100_000,
+        maintenance_tiers=({"maintenance_ppm": 50_000},),
+    )
+    perpetual = Perpetual("perpetual", "x", grid, rules)
+    market = Market([Exchange("x")], [spot, perpetual])
+    one, two, three = market.endow("traders", "x", {"COIN": 1e3, "CASH": 1e6}, 3).tolist()
+    market.begin()
+    quotes = [limit_order(0, one, BUY, 10_000, 999), limit_order(0, one, SELL, 10_000, 1_001)]
+    steps = [
+        [*quotes, deposit(1, two, 3 * 10**8), deposit(1, three, 10**9),
+         limit_order(1, two, SELL, 10_000, 1_000)],
+        [limit_order(1, three, BUY, 10_000, 1_000)],
+        [market_order(0, one, BUY, 1)], [], [],
+    ]  # fmt: skip
+    for step, intents in enumerate(steps):
+        moment = Moment(step, 60.0 * step, 60.0)
+        market.accrue(moment)
+        view = market.observe(moment)["perpetual"]
+        market.execute(stack(intents), moment, {"x": np.random.default_rng(0)})
+        market.liquidate(moment)
+        market.check()
+    assert view.index_price == pytest.approx(100.0)
+    assert view.mark == pytest.approx(100.0)
+    assert perpetual.drain_liquidations() is None

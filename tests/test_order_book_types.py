@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from markets.assets import Asset, Instrument
+from markets.exchange import Exchange
 from markets.intents import (
     AMEND,
     BUY,
@@ -14,11 +16,15 @@ from markets.intents import (
     PLACE,
     POST_ONLY,
     SELL,
+    limit_order,
+    stack,
 )
+from markets.market import Market
 from markets.outcomes import FILL, Code
 from markets.spot.fees import Tier
+from markets.spot.order_book import OrderBook
 from tests.reference.order_book import Rules
-from tests.test_order_book import Floor, Session
+from tests.test_order_book import NOW, Floor, Session
 
 FLAGS = [0] * 8 + [IMMEDIATE_OR_CANCEL, POST_ONLY, FILL_OR_KILL, FILL_OR_KILL]
 TIERS = (Tier(volume=1.0, maker_fee_ppm=-200, taker_fee_ppm=300),)
@@ -119,6 +125,29 @@ RULES = [
 def test_every_order_type_agrees_with_the_reference(rules):
     seen = play(session_of(**rules), seed=5, messages=600)
     assert {Code.RESTING, Code.FILLED, Code.UNFILLED, Code.WAITING, Code.CANCELLED} <= seen
+
+
+@pytest.mark.parametrize(
+    ("lot_size", "minimum_size", "least_lots"),
+    [
+        (0.1, 1.1, 11),
+        (0.1, 0.3, 3),
+        (0.001, 0.009, 9),
+        (0.1, 0.35, 4),
+        (0.1, 0.0, 0),
+        (2.0, 3.0, 2),
+    ],
+)
+def test_the_least_size_is_what_was_asked_for_in_whole_lots(lot_size, minimum_size, least_lots):
+    grid = Instrument(Asset("COIN", 4), Asset("CASH", 9), tick_size=1.0, lot_size=lot_size)
+    book = OrderBook("book", "exchange", grid, OrderBook.Params(minimum_size=minimum_size))
+    market = Market([Exchange("exchange")], [book])
+    trader = int(market.endow("trader", "exchange", {"COIN": 1e3})[0])
+    market.begin()
+    sizes = [max(least_lots - 1, 0), max(least_lots, 1)]
+    orders = [limit_order(0, trader, SELL, lots, 1) for lots in sizes]
+    codes = book.execute(stack(orders), NOW).tolist()
+    assert codes == [Code.BELOW_MINIMUM if sizes[0] else Code.INVALID, Code.RESTING]
 
 
 @pytest.mark.parametrize("orders", [7, 60])

@@ -9,17 +9,30 @@ from agents.poisson_flow import ANYWHERE, bands
 from agents.trader import Trader
 from experiments.taped_scenario import VENUE, taped
 from experiments.world import World
+from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
-from markets.intents import BUY, SELL, Intent, limit_order, market_order
+from markets.intents import (
+    BUY,
+    SELL,
+    Intent,
+    cancel_all,
+    limit_order,
+    market_order,
+    stack,
+)
 from markets.market import Market, View
+from markets.outcomes import Code
+from markets.spot.phases import Period
 from markets.spot.tape import (
     PEGGED,
     UNLESS_TRADED,
+    AsSent,
     TapeBook,
     conditional,
     in_time,
     withdrawal,
 )
+from markets.venue import Moment
 
 
 class Author(Trader):
@@ -122,3 +135,56 @@ def test_bands_of_rates() -> None:
     assert furthest.tolist() == [ANYWHERE, 3, 2, 2]
     with pytest.raises(ConfigError, match="one peak"):
         bands((1.0, 0.5, 1.0))
+
+
+class Reader:
+    """A tape book read by hand, with three rich accounts."""
+
+    def __init__(self, **params) -> None:
+        coin, cash = Asset("coin", 0), Asset("cash", 0)
+        grid = Instrument(coin, cash, tick_size=1.0, lot_size=1.0)
+        self.book = TapeBook("book", "exchange", grid, TapeBook.Params(**params))
+        self.market = Market([AsSent("exchange")], [self.book])
+        wealth = {"coin": 1e6, "cash": 1e9}
+        self.accounts = self.market.endow("readers", "exchange", wealth, 3).tolist()
+        self.market.begin()
+
+    def step(self, step: int, *intents: Intent) -> list[Code]:
+        moment = Moment(step, float(step), 1.0)
+        self.market.accrue(moment)
+        self.view = self.book.observe(moment)
+        codes = self.book.execute(stack(intents), moment)
+        self.market.check()
+        self.book.audit()
+        return [Code(code) for code in codes.tolist()]
+
+    def limit(self, who: int, side: int, lots: int, ticks: int) -> Intent:
+        return limit_order(0, self.accounts[who], side, lots, ticks)
+
+
+def test_a_tape_goes_on_in_the_call_that_it_sets_off() -> None:
+    reader = Reader(interruption_move=0.1, interruption_seconds=2, opening=100.0)
+    buy = market_order(0, reader.accounts[1], BUY, 1)
+    reader.step(0, reader.limit(0, SELL, 1, 100), reader.limit(0, SELL, 1, 150), buy)
+    codes = reader.step(1, buy, reader.limit(2, BUY, 3, 150), cancel_all(0, reader.accounts[1]))
+    assert codes == [Code.UNFILLED, Code.RESTING, Code.CANCELLED]
+    assert reader.book.feed.tolist()[1:] == [(150, 150, 3, 1, 0)] * 2
+    reader.step(2)
+    assert reader.view.book.phase == "call"
+    reader.step(3)
+    assert reader.view.book.last_call == (150, 1, 2)
+
+
+@pytest.mark.parametrize("rule", ["reject", "queue"])
+def test_an_outage_stops_a_tape(rule: str) -> None:
+    outage = Period(phase="outage", start_seconds=1, end_seconds=3)
+    reader = Reader(periods=(outage,), outage=rule)
+    reader.step(0, reader.limit(0, SELL, 1, 100))
+    sent = (cancel_all(0, reader.accounts[0]), order(reader.accounts[1], BUY, 3, PEGGED))
+    expected = Code.OUTAGE if rule == "reject" else Code.WAITING
+    assert reader.step(1, *sent, reader.limit(0, SELL, 1, 101)) == [expected] * 3
+    assert (reader.book.book.count, len(reader.book.feed)) == (1, 0)
+    reader.step(2)
+    reader.step(3)
+    assert reader.book.book.ask_ticks == (100 if rule == "reject" else 101)
+    assert reader.book.book.count == 1

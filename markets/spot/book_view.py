@@ -1,8 +1,11 @@
 """What agents see of an order book: prices, depth, flow and their own orders. Frozen for the step.
 
-Top of book, last price and volume are values. Everything else is read from the live book when it is
-asked for, hence only before the next batch; then it raises. Prices are quote per base, depth is in
-base units, ticks and lots are integers; NaN or NO_PRICE (-1) where there is nothing.
+Top of book, last price, volume, phase and last call are values. Everything else is read from the
+live book when it is asked for, hence only before the next batch; then it raises. There are quotes
+and a mid only in continuous trading: while orders gather for a call their sides cross, and nobody
+can trade at what rests, as in a halt. `indicative` says what the call would come to. Prices are
+quote per base, depth is in base units, ticks and lots are integers; NaN or NO_PRICE (-1) where
+there is nothing.
 
     imbalance            (bid lots - ask lots) / (bid lots + ask lots) over some best levels
     realised volatility  sqrt(sum of squared log returns of the last steps' closing prices), over
@@ -11,7 +14,7 @@ base units, ticks and lots are integers; NaN or NO_PRICE (-1) where there is not
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,9 +25,10 @@ from markets.assets import Instrument
 from markets.errors import FathomError
 from markets.kernel import kernel
 from markets.outcomes import Fills
-from markets.spot.auction import Call
+from markets.spot.auction import NO_CALL, Call
 from markets.spot.book import BEST_ASK, BEST_BID, Book, lots_within, order_id
 from markets.spot.desk import book_at
+from markets.spot.settlement import Phase
 
 if TYPE_CHECKING:
     from markets.spot.order_book import OrderBook
@@ -62,6 +66,9 @@ class BookView:
     """Lots traded during the step before."""
     _venue: "OrderBook"
     _batches: int
+    _phase: Phase = field(default=Phase.CONTINUOUS, kw_only=True)
+    last_call: Call = field(default=NO_CALL, kw_only=True)
+    """Price, volume and surplus of the last call auction."""
 
     @property
     def bid(self) -> float:
@@ -75,7 +82,7 @@ class BookView:
 
     @property
     def mid(self) -> float:
-        """Halfway between bid and ask, NaN where a side is empty."""
+        """Halfway between bid and ask, NaN where a side is empty or trading is not continuous."""
         return (self.bid + self.ask) / 2
 
     @property
@@ -86,12 +93,13 @@ class BookView:
     @property
     def phase(self) -> str:
         """continuous, call, halted or outage."""
-        return self._venue.phase.name.lower()
+        return self._phase.name.lower()
 
     @property
-    def last_call(self) -> Call:
-        """Price, volume and surplus of the last call auction."""
-        return self._venue.last_call
+    def indicative(self) -> Call:
+        """Price, volume and surplus that a call would have with the orders that rest now."""
+        self._book()
+        return NO_CALL if self._phase == Phase.CONTINUOUS else self._venue.indicative()
 
     @cached_property
     def newest_order(self) -> list[int]:
@@ -121,6 +129,8 @@ class BookView:
     def depth(self, side: int, distance: float = 0.01) -> float:
         """Base units resting on a side within a fraction of the mid; NaN where there is no mid."""
         self._book()
+        if self._phase != Phase.CONTINUOUS:
+            return math.nan
         return depth_within(self._venue.desk, self.instrument, side, distance)
 
     def imbalance(self, levels: int = 5) -> float:
@@ -137,6 +147,7 @@ class BookView:
 
     def realised_volatility(self, steps: int = 100) -> float:
         """Root of the summed squared log returns of the last steps; NaN before two prices."""
+        self._book()
         closes = self._venue.closes(steps + 1)
         if len(closes) < 2:
             return math.nan

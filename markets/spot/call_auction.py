@@ -4,16 +4,14 @@ The venue is an order book that is always in a call: `markets.spot.auction` says
 found, `markets.spot.settlement` how it is paid. At the end of every `interval_steps`-th step the
 call clears; what did not trade stays for the next one, or leaves where `keep` is off. A market
 order stands at the edge of the collar around the last price (before the first: `opening`), is
-covered at that price, trades at the call's, and leaves afterwards. The view's `last_call` has
-price, volume and surplus of the last one. Model: the single auctions of Kyle (1985), the frequent
+covered at that price, trades before all limits at the call's, and leaves afterwards. The view's
+`last_call` has price, volume and surplus of the last one, `indicative` what the next would have
+now; there are no quotes and no mid. Model: the single auctions of Kyle (1985), the frequent
 batch auctions of Budish, Cramton and Shim (2015).
 """
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from markets.intents import IMMEDIATE_OR_CANCEL, PLACE
 from markets.spot.order_book import OrderBook
 from markets.spot.settlement import Phase
 from markets.venue import Moment
@@ -32,13 +30,6 @@ class CallAuction(OrderBook):
 
     params: Params
 
-    def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
-        if not self.params.keep:
-            intents = intents.copy()
-            placed = intents["action"] == PLACE
-            intents["flags"][placed] |= IMMEDIATE_OR_CANCEL
-        return super().execute(intents, moment)
-
     def clear(self, moment: Moment) -> None:
         if self.phase == Phase.CALL and (moment.step + 1) % self.params.interval_steps == 0:
-            self.uncross()
+            self.uncross(self.params.keep)

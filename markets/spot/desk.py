@@ -6,7 +6,8 @@ desk's address and takes it apart with `book_at`, `stops_at`, `batch_at` and `te
 
     terms   columns and rows of the ledger that the venue uses, its grid, rates, rules and limits.
             Limits are 0 where there is none. Guards: trading stops itself before a price beyond
-            them. Call prices: where market orders stand in a call, -1 without a reference price.
+            them. Collar: part of the last price by which a call may move it. Call prices: its edges
+            and where market orders stand, -1 without a reference price.
     batch   fills (a buffer of FILL rows), tally, rates (maker and taker rate of each account, where
             they differ), balances
 """
@@ -46,6 +47,7 @@ TERMS = np.dtype(
             "opening_ticks",
             "guard_low_ticks",
             "guard_high_ticks",
+            "collar_ppm",
             "call_low_ticks",
             "call_high_ticks",
         )

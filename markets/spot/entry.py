@@ -2,11 +2,12 @@
 
 Form is checked first (sizes, side, flags, range), then the venue's limits on clients, each off
 where it is 0: a minimum size, a band of prices around the last trade or the mid, a number of
-resting orders. A limit order must be covered entirely when it enters, at the dearer of its
-account's two rates; one that may take and make rounds two fees up, one atom more than one fee on
-the whole. A market order is not covered: it takes what the balance affords. Before the first trade
-the opening price stands for the last; a band without any price is no band. With a band, a market
-order trades no further than its edge.
+resting orders (what never rests is not counted against it; in a call everything rests). In a call
+the band is around the last price, for its sides may cross. A limit order must be covered entirely
+when it enters, at the dearer of its account's two rates; one that may take and make rounds two fees
+up, one atom more than one fee on the whole. A market order is not covered: it takes what the
+balance affords. Before the first trade the opening price stands for the last; a band without any
+price is no band. With a band, a market order trades no further than its edge.
 """
 
 from typing import Any
@@ -18,18 +19,21 @@ from markets.assets import MAX_ATOMS
 from markets.intents import FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Code
-from markets.rounding import PPM, ppm_down, ppm_up
+from markets.rounding import PPM, ppm_up
 from markets.spot.book import BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, BookArrays
 from markets.spot.desk import Batch, Terms
 from markets.spot.settlement import (
     LAST_TICKS,
     Entry,
+    Phase,
     lot_held_atoms,
 )
 
 _KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | POST_ONLY | MARKET | FILL_OR_KILL
+_NEVER_REST = IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL
 _MOST_SHARED_LOTS = 2**31
 _ACCEPTED = 0
+_CONTINUOUS = int(Phase.CONTINUOUS)
 _INVALID = int(Code.INVALID)
 _BELOW_MINIMUM = int(Code.BELOW_MINIMUM)
 _OUTSIDE_BAND = int(Code.OUTSIDE_BAND)
@@ -80,7 +84,7 @@ def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
 @kernel()
 def _has_good_clauses(terms: Terms, entry: Entry, step: int) -> bool:
     """Whether display and expiry make sense: both are for orders that may rest."""
-    if entry.flags & (IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL):
+    if entry.flags & _NEVER_REST:
         return False
     if entry.display_lots < 0 or entry.expiry_step < 0:
         return False
@@ -91,19 +95,23 @@ def _has_good_clauses(terms: Terms, entry: Entry, step: int) -> bool:
 
 
 @kernel()
+def around(centre_ticks: int, part_ppm: int) -> tuple[int, int]:
+    """Prices within a part of the centre, in whole ticks, no further than a book goes."""
+    reach_ticks = centre_ticks * part_ppm // PPM
+    return max(centre_ticks - reach_ticks, 0), min(centre_ticks + reach_ticks, MAX_PRICE_TICKS)
+
+
+@kernel()
 def band_ticks(book: BookArrays, terms: Terms, tally: NDArray[np.int64]) -> tuple[int, int]:
     """Lowest and highest price that orders may name."""
     last_ticks = tally[LAST_TICKS]
     centre_ticks = last_ticks if last_ticks >= 0 else terms.opening_ticks
     bid_ticks, ask_ticks = book.state[BEST_BID], book.state[BEST_ASK]
-    if terms.band_around_mid and bid_ticks >= 0 and ask_ticks >= 0:
+    if terms.band_around_mid and terms.phase == _CONTINUOUS and bid_ticks >= 0 and ask_ticks >= 0:
         centre_ticks = (bid_ticks + ask_ticks) // 2
     if terms.band_ppm == 0 or centre_ticks == NO_PRICE:
         return 0, MAX_PRICE_TICKS
-    low_ticks = centre_ticks - ppm_down(centre_ticks, min(terms.band_ppm, PPM))
-    times = terms.band_ppm // PPM
-    high_ticks = centre_ticks * (1 + times) + ppm_down(centre_ticks, terms.band_ppm - times * PPM)
-    return low_ticks, min(high_ticks, MAX_PRICE_TICKS)
+    return around(centre_ticks, terms.band_ppm)
 
 
 @kernel()
@@ -115,7 +123,8 @@ def refusal(book: BookArrays, terms: Terms, tally: NDArray[np.int64], entry: Ent
         low_ticks, high_ticks = band_ticks(book, terms, tally)
         if entry.limit_ticks < low_ticks or entry.limit_ticks > high_ticks:
             return _OUTSIDE_BAND
-    if terms.most_orders > 0 and not entry.flags & IMMEDIATE_OR_CANCEL:
+    never_rests = entry.flags & _NEVER_REST and terms.phase == _CONTINUOUS
+    if terms.most_orders > 0 and not never_rests:
         slot, count = book.heads[entry.account], 0
         while slot > 0 and count < terms.most_orders:
             slot = book.orders[slot].account_next

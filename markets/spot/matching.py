@@ -37,6 +37,7 @@ from markets.spot.branches import unlikely
 from markets.spot.desk import Batch, Terms
 from markets.spot.entry import (
     affordable_atoms,
+    around,
     band_ticks,
     is_covered,
     is_well_formed,
@@ -45,6 +46,7 @@ from markets.spot.entry import (
 from markets.spot.settlement import (
     FILLED_ROWS,
     INTERRUPTED,
+    LAST_TICKS,
     NEEDED_TICKS,
     REFILLS,
     STEP,
@@ -208,6 +210,16 @@ def _note_guard(
         batch.tally[INTERRUPTED] = 1
 
 
+@kernel()
+def _too_eager_for_call(terms: Terms, batch: Batch, entry: Entry) -> bool:
+    """Whether trading has stopped itself and the call that follows does not admit the limit."""
+    if batch.tally[INTERRUPTED] == 0:
+        return False
+    low_ticks, high_ticks = around(batch.tally[LAST_TICKS], terms.collar_ppm)
+    edge_ticks = high_ticks if entry.side > 0 else low_ticks
+    return (edge_ticks - entry.limit_ticks) * entry.side < 0
+
+
 @kernel(error_model="numpy")
 def _place_market(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
     """Trade at whatever the book holds, as far as the balance goes."""
@@ -271,6 +283,8 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
             return _FILLED
         if unlikely((barred == _FREE) & (reach_ticks != limit_ticks)):
             _note_guard(book, terms, batch, entry, limit_ticks)
+            if _too_eager_for_call(terms, batch, entry):
+                return _PARTLY_FILLED if left_lots < size_lots else _UNFILLED
     if barred == _FREE and not entry.flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
         rest(book, terms, batch, entry, left_lots)
         return _RESTING
@@ -280,10 +294,20 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
 
 
 @kernel()
-def beyond_call(terms: Terms, entry: Entry) -> bool:
-    """Whether a limit is more eager than the edge of a call."""
-    edge_ticks = terms.call_high_ticks if entry.side > 0 else terms.call_low_ticks
-    return edge_ticks != NO_PRICE and (edge_ticks - entry.limit_ticks) * entry.side < 0
+def beyond_call(book: BookArrays, terms: Terms, entry: Entry) -> bool:
+    """Whether a limit is more eager than the edge of a call, or would only trade beyond the other.
+
+    Orders from before a call may lie beyond its edges: what met them there could never trade.
+    """
+    side, limit_ticks = entry.side, entry.limit_ticks
+    low_ticks, high_ticks = terms.call_low_ticks, terms.call_high_ticks
+    if low_ticks == NO_PRICE:
+        return False
+    if limit_ticks * side > (high_ticks if side > 0 else low_ticks) * side:
+        return True
+    best_ticks = book.state[BEST_ASK if side > 0 else BEST_BID]
+    crosses = best_ticks >= 0 and (limit_ticks - best_ticks) * side >= 0
+    return crosses and limit_ticks * side < (low_ticks if side > 0 else high_ticks) * side
 
 
 @kernel()
@@ -299,7 +323,7 @@ def _place_in_call(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -
             return _NO_LIQUIDITY
         if float(edge_ticks) * entry.size_lots * terms.notional_atoms > MAX_ATOMS:
             return _INVALID
-    elif beyond_call(terms, entry):
+    elif beyond_call(book, terms, entry):
         return _OUTSIDE_BAND
     entry = Entry(
         entry.account,

@@ -120,7 +120,7 @@ def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int
     code = refusal(book, terms, batch.tally, entry)
     if code < 0 and code != _TOO_MANY_ORDERS:
         return code
-    if terms.phase == _CALL and beyond_call(terms, entry):
+    if terms.phase == _CALL and beyond_call(book, terms, entry):
         return _OUTSIDE_BAND
     if not has_room(book, terms, batch, entry.size_lots, limit_ticks):
         return _PENDING

@@ -15,6 +15,7 @@ orders, trading at the index, odd lots.
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
+from math import nan
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,13 +24,14 @@ from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant
-from markets.intents import cancel, limit_order, stack
+from markets.intents import INTENT, cancel, limit_order, stack
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows, joined
 from markets.rounding import PPM
-from markets.spot.auction import NO_CALL, clear, drop_call_orders, interest, trade_at
+from markets.spot.auction import NO_CALL, Call, drop_call_orders, outcome, trade_at
 from markets.spot.audit import faults
 from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, Book
 from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
+from markets.spot.cover import cover
 from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
 from markets.spot.messages import NEVER, cancel_one, compiled, execute_batch, expire, place_one
@@ -40,12 +42,10 @@ from markets.spot.settlement import (
     FIRST_EXPIRY,
     HELD_QUOTE_ATOMS,
     HIDDEN_ASK_LOTS,
-    ICEBERG,
     INTERRUPTED,
     LAST_TICKS,
     NEEDED_TICKS,
     NEWEST_ORDER,
-    RATE_SHIFT,
     REFILLS,
     STEP,
     TALLY_SIZE,
@@ -118,7 +118,7 @@ class OrderBook(Venue):
         self.params = params or self.Params()
         self.book, self.stops = Book(), Book(orders=16, price_range=64)
         self.batches = 0
-        self.phase = self.usual_phase
+        self.phase, self._in_call = self.usual_phase, False
         self._moment = Moment(0, 0.0, 1.0)
         self.last_call = NO_CALL
         self._clock, self._desk = PhaseClock(self.params), Desk()
@@ -143,7 +143,8 @@ class OrderBook(Venue):
         escrow, fees = self.accounts.tolist()
         base_ppm = (params.maker_fee_ppm, params.taker_fee_ppm)
         self.fee_tiers = FeeTiers(base_ppm, params.tiers, self.instrument.quote.scale)
-        minimum_lots = -int(-params.minimum_size // self.instrument.lot_size)
+        minimum_atoms = self.instrument.base.to_atoms(params.minimum_size)
+        minimum_lots = -(-minimum_atoms // self.instrument.lot_atoms)
         limits = (minimum_lots, params.maximum_open_orders, params.price_band)
         self._opening_ticks = (
             self.instrument.to_ticks(params.opening) if params.opening else NO_PRICE
@@ -170,6 +171,7 @@ class OrderBook(Venue):
             "opening_ticks": self._opening_ticks,
             "guard_low_ticks": 0,
             "guard_high_ticks": MAX_PRICE_TICKS,
+            "collar_ppm": round(params.call_collar * PPM),
             "call_low_ticks": NO_PRICE,
             "call_high_ticks": NO_PRICE,
         }
@@ -202,13 +204,15 @@ class OrderBook(Venue):
         if self.params.tiers:
             self._count_volume()
             self.fee_tiers.advance(moment.seconds)
-        phase = self._clock.phase(moment)
+        phase, before = self._clock.phase(moment), self.phase
         phase = self.usual_phase if phase == Phase.CONTINUOUS else phase
-        if phase != self.phase:
-            self._change(phase, moment)
-        if self.params.interruption_move:
+        if phase != before:
+            self._change(phase)
+        if self.params.interruption_move and phase == Phase.CONTINUOUS:
             low_ticks, high_ticks = self._clock.guards(moment, int(tally[LAST_TICKS]))
             self._terms.guard_low_ticks, self._terms.guard_high_ticks = low_ticks, high_ticks
+        if phase != before:
+            self._take_up(moment)
 
     def _count_volume(self) -> None:
         self._collect()
@@ -216,18 +220,26 @@ class OrderBook(Venue):
             self.fee_tiers.count(fills)
         self._uncounted.clear()
 
-    def _change(self, phase: Phase, moment: Moment) -> None:
-        """Leave one phase for another; a call that ends clears, what waited is executed."""
-        if self.phase == Phase.CALL:
+    def _change(self, phase: Phase) -> None:
+        """Leave one phase for another; where trading goes on, a call before it clears."""
+        if self._in_call and phase == Phase.CONTINUOUS:
             self.uncross()
+            self._in_call = False
+            self._clock.cleared()
         self._enter(phase)
-        if phase != Phase.OUTAGE and self._queued:
+
+    def _take_up(self, moment: Moment) -> None:
+        """Execute what waited for the new phase: messages, then stops that a call has reached."""
+        if self.phase != Phase.OUTAGE and self._queued:
             waiting = np.concatenate(self._queued)
             self._queued.clear()
             self.execute(waiting, moment)
+        if self.phase == Phase.CONTINUOUS and self.stops.count:
+            self._carry_out(np.zeros(0, INTENT), moment)
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
+        self._in_call = self._in_call or phase == Phase.CALL
         last_ticks = int(self._tally[LAST_TICKS])
         reference_ticks = last_ticks if last_ticks >= 0 else self._opening_ticks
         low_ticks, high_ticks = self._clock.call_edges(reference_ticks)
@@ -242,52 +254,61 @@ class OrderBook(Venue):
         """Trade again from the next step on."""
         self._clock.halt(False)
 
-    def uncross(self) -> None:
+    def indicative(self) -> Call:
+        """What a call would come to with the orders that rest now."""
+        return outcome(self.book.arrays, self._terms, int(self._tally[LAST_TICKS]))
+
+    def uncross(self, keep: bool = True) -> None:
         """Clear the call: trade what can trade at one price, drop what was for this call only."""
         self.batches += 1
-        book, tally = self.book, self._tally
-        self.last_call = NO_CALL
-        if 0 <= book.ask_ticks <= book.bid_ticks:
-            reference_ticks = self._terms.opening_ticks
-            if tally[LAST_TICKS] >= 0:
-                reference_ticks = int(tally[LAST_TICKS])
-            bids, asks = interest(book.arrays, 1), interest(book.arrays, -1)
-            self.last_call = clear(bids, asks, reference_ticks)
-            while not trade_at(self.desk, self.last_call.price_ticks):
-                self._collect()
+        self.last_call = self.indicative()
+        while not trade_at(self.desk, self.last_call.price_ticks):
             self._collect()
-        drop_call_orders(self.desk)
+        self._collect()
+        drop_call_orders(self.desk, not keep)
         self._enter(self.phase)
 
     # ------------------------------------------------------------ the beats of a step
 
     def observe(self, moment: Moment) -> BookView:
-        state, tally = self.book.arrays.state, self._tally.tolist()
+        quotes, tally = self._quotes(), self._tally.tolist()
         volume_lots = tally[VOLUME_LOTS] - self._volume_lots
         self._volume_lots, self._trades = tally[VOLUME_LOTS], tally[TRADES]
         self._closes.append(tally[LAST_TICKS])
         return BookView(
             self.index,
             self.instrument,
-            int(state[BEST_BID]),
-            int(state[BEST_ASK]),
+            *quotes,
             tally[LAST_TICKS],
             volume_lots,
             self,
             self.batches,
+            _phase=self.phase,
+            last_call=self.last_call,
         )
 
+    def _quotes(self) -> tuple[int, int]:
+        """Best bid and ask in ticks; only continuous trading has any."""
+        if self.phase != Phase.CONTINUOUS:
+            return NO_PRICE, NO_PRICE
+        state = self.book.arrays.state
+        return int(state[BEST_BID]), int(state[BEST_ASK])
+
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
-        self.batches += 1
         if self.phase == Phase.OUTAGE:
+            self.batches += 1
             return self._receive_nothing(intents)
+        return self._carry_out(intents, moment)
+
+    def _carry_out(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
+        self.batches += 1
         self._moment = moment
         intents = np.ascontiguousarray(intents)
         codes = np.empty(len(intents), np.int64)
         tally, done = self._tally, 0
         tally[STEP] = moment.step
         while True:
-            done = execute_batch(self.desk, intents, codes, done)
+            done = self._run(intents, codes, done)
             self._collect()
             if tally[INTERRUPTED]:
                 self._interrupt(moment)
@@ -295,6 +316,11 @@ class OrderBook(Venue):
                 return codes
             else:
                 self._make_room(len(intents) - done)
+
+    def _run(self, intents: NDArray[np.void], codes: NDArray[np.int64], first: int) -> int:
+        """Rows from `first` on through the kernel; returns the number done."""
+        done: int = execute_batch(self.desk, intents, codes, first)
+        return done
 
     def place(
         self, account: int, side: int, size_lots: int, limit_ticks: int, flags: int = 0
@@ -420,7 +446,7 @@ class OrderBook(Venue):
     def audit(self) -> None:
         """Walk the whole book; raises BrokenInvariant where it contradicts itself or its escrow."""
         self.check()
-        for fault in [*faults(self.book, self.phase == Phase.CALL), *faults(self.stops, True)]:
+        for fault in [*faults(self.book, self._in_call), *faults(self.stops, True)]:
             raise BrokenInvariant(fault, self.name, self.instrument.base.name, 0)
         for column, escrow in enumerate(self.escrowed()):
             held_atoms = self._balances.item(escrow.holder, escrow.column)
@@ -428,24 +454,7 @@ class OrderBook(Venue):
 
     def escrowed(self) -> list[Escrow]:
         """The cover of resting orders: base for asks, notional and fee still due for bids."""
-        terms, arrays = self._terms, self.book.arrays
-        slots = np.flatnonzero(arrays.orders["side"])
-        orders = arrays.orders[slots]
-        lots = orders["remaining_lots"].copy()
-        hiding = orders["flags"] & ICEBERG != 0
-        lots[hiding] += arrays.clauses["hidden_lots"][slots[hiding]]
-        accounts, asks = orders["account"].astype(np.int64), orders["side"] < 0
-        bids = orders[~asks]
-        cost_atoms = bids["price_ticks"] * terms.notional_atoms
-        due_atoms = cost_atoms * lots[~asks]
-        rates_ppm = np.maximum(bids["flags"] >> RATE_SHIFT, 0)
-        fees_atoms = _fees_up(cost_atoms * bids["size_lots"], rates_ppm) - bids["venue_atoms"]
-        due_atoms += np.where(rates_ppm > 0, fees_atoms, 0)
-        base, quote = (terms.escrow_row, terms.base_column), (terms.escrow_row, terms.quote_column)
-        return [
-            Escrow(*base, accounts[asks], lots[asks] * terms.lot_atoms),
-            Escrow(*quote, accounts[~asks], due_atoms),
-        ]
+        return cover(self.book.arrays, self._terms)
 
     def own_stops(self, account: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
         """Ids and rows of an account's waiting stops, newest first; sides are exchanged."""
@@ -464,21 +473,15 @@ class OrderBook(Venue):
         return ticks[ticks > 0]
 
     def measure(self, moment: Moment) -> dict[str, float]:
-        state, tally = self.book.arrays.state.tolist(), self._tally.tolist()
-        desk, instrument = self._desk.address, self.instrument
-        bid, ask = price_of(instrument, state[BEST_BID]), price_of(instrument, state[BEST_ASK])
+        tally, desk, instrument = self._tally.tolist(), self._desk.address, self.instrument
+        bid, ask = (price_of(instrument, ticks) for ticks in self._quotes())
+        quoted = self.phase == Phase.CONTINUOUS
         return {
             "mid": (bid + ask) / 2,
             "bid": bid,
             "ask": ask,
-            "bid_depth": depth_within(desk, instrument, 1, _DEPTH),
-            "ask_depth": depth_within(desk, instrument, -1, _DEPTH),
+            "bid_depth": depth_within(desk, instrument, 1, _DEPTH) if quoted else nan,
+            "ask_depth": depth_within(desk, instrument, -1, _DEPTH) if quoted else nan,
             "volume": instrument.to_base(tally[VOLUME_LOTS] - self._volume_lots),
             "trades": tally[TRADES] - self._trades,
         }
-
-
-def _fees_up(notional_atoms: NDArray[np.int64], fee_ppm: NDArray[np.int64]) -> NDArray[np.int64]:
-    """ceil(notional * fee / 10**6) on columns; see `markets.rounding.ppm_up`."""
-    whole, rest = np.divmod(notional_atoms, PPM)
-    return whole * fee_ppm - (-(rest * fee_ppm) // PPM)

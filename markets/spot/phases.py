@@ -8,8 +8,13 @@
 Planned periods begin and end with the first step that starts at or after their times, the earliest
 in the list first where they overlap. A volatility interruption begins where a trade would be
 further than `interruption_move` from the price `interruption_window_seconds` before: that trade
-does not happen, and a call begins within the batch and lasts `interruption_seconds`. During a call
-prices may move by `call_collar` around the last price at most; market orders stand at that edge.
+does not happen, and a call begins within the batch and lasts `interruption_seconds`. What of the
+order is left gathers for it, or is dropped where its limit is beyond the call's edges. After a call
+moves are measured from what it came to: no price of before it counts.
+
+During a call prices may move by `call_collar` around the last price at most; market orders stand at
+that edge. A limit beyond it is refused, and so is one that would meet an order beyond the other
+edge, from before the call. A halt or an outage suspends a call: it clears when trading goes on.
 """
 
 import math
@@ -52,7 +57,7 @@ class PhaseParams(params.Params):
     """How long ago the price was that a trade is measured by."""
     interruption_seconds: float = Field(default=120.0, gt=0)
     """Length of the call that follows."""
-    call_collar: float = Field(default=1.0, gt=0)
+    call_collar: float = Field(default=1.0, gt=0, le=1000)
     """Part of the last price by which a call may move it."""
 
 
@@ -79,12 +84,18 @@ class PhaseClock:
         self._halted_by_hand = halted
 
     def interrupt(self, moment: Moment) -> None:
-        """Begin a call now; the price before it is no measure after it."""
+        """Begin a call now."""
         self._call_ends_seconds = moment.seconds + self.params.interruption_seconds
+
+    def cleared(self) -> None:
+        """A call has come to its end: the prices before it are no measure after it."""
         self._past.clear()
 
     def guards(self, moment: Moment, last_ticks: int) -> tuple[int, int]:
-        """Lowest and highest price at which trading goes on, given the price as the step starts."""
+        """Lowest and highest price at which trading goes on, given the price as the step starts.
+
+        For steps of continuous trading only.
+        """
         if not self.params.interruption_move or last_ticks == NO_PRICE:
             return 0, MAX_PRICE_TICKS
         past = self._past

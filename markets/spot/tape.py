@@ -11,7 +11,8 @@ the state is said in the message and settled on arrival, so that nothing is appr
     UNLESS_TRADED   a message that counts only while nothing has traded in this step
 
 All else is the order book's own: the rows, once resolved, go one by one through its matching and
-settlement. The view holds the feed of the step before: the top of the book after each message.
+settlement. The view holds the feed of the step before: the top of the book after each message, in
+a call of all that gathers; messages that an outage refuses or keeps have no row.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from markets.spot.book import BEST_ASK, BEST_BID, BookArrays, level_lots
 from markets.spot.desk import batch_at, book_at
 from markets.spot.messages import execute_batch
 from markets.spot.order_book import BookView, OrderBook
-from markets.spot.settlement import TRADES
+from markets.spot.settlement import TRADES, Phase
 from markets.venue import Moment
 
 ALWAYS, PEGGED, WITHIN, UNLESS_TRADED = range(4)
@@ -170,23 +171,22 @@ class TapeBook(OrderBook):
 
     feed: NDArray[np.void] = np.zeros(0, FEED)
     fills: Fills = np.zeros(0, FILL)
+    _trades_before = 0
 
     def observe(self, moment: Moment) -> TapeView:  # type: ignore[override]
         return TapeView(self.index, super().observe(moment), self.feed, self.fills)
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
-        self.batches += 1
-        intents = intents.copy()
-        codes = np.empty(len(intents), np.int64)
-        self.feed = np.zeros(len(intents), FEED)
-        messages, trades = intents.view(TAPE_INTENT), int(self._tally[TRADES])
-        tape = Tape(intents, codes, messages, self.feed, trades)
-        earlier, done = len(self._fills), 0
-        while True:
-            done = execute_tape(self.desk, tape, done)
-            self._collect()
-            if done == len(intents):
-                break
-            self._make_room(len(intents) - done)
+        received = 0 if self.phase == Phase.OUTAGE else len(intents)
+        self.feed = np.zeros(received, FEED)
+        self._trades_before = int(self._tally[TRADES])
+        earlier = len(self._fills)
+        codes = super().execute(intents.copy(), moment)
         self.fills = np.concatenate([np.zeros(0, FILL), *self._fills[earlier:]])
         return codes
+
+    def _run(self, intents: NDArray[np.void], codes: NDArray[np.int64], first: int) -> int:
+        messages = intents.view(TAPE_INTENT)
+        tape = Tape(intents, codes, messages, self.feed, self._trades_before)
+        done: int = execute_tape(self.desk, tape, first)
+        return done

@@ -17,6 +17,7 @@ from markets.outcomes import Code
 
 LARGEST_ATOMS = 2**62
 HIGHEST_TICKS = 2**26 - 1
+NEVER_RESTS = IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL
 
 
 @dataclass
@@ -185,7 +186,7 @@ class ReferenceBook:
         low, high = self.band()
         if not flags & MARKET and not low <= limit_ticks <= high:
             return Code.OUTSIDE_BAND
-        if 0 < self.rules.most_orders <= others and not flags & IMMEDIATE_OR_CANCEL:
+        if 0 < self.rules.most_orders <= others and not flags & NEVER_RESTS:
             return Code.TOO_MANY_ORDERS
         return None
 
