@@ -10,14 +10,19 @@ from markets.derivatives.pool_perpetual import PoolPerpetual
 from markets.exchange import Exchange
 from markets.intents import (
     BUY,
+    FILL_OR_KILL,
+    POST_ONLY,
     REDUCE_ONLY,
     SELL,
     add_coin,
     deposit,
+    good_till,
+    iceberg_order,
     limit_order,
     market_order,
     remove_coin,
     stack,
+    stop_order,
     withdraw,
 )
 from markets.market import Market
@@ -155,12 +160,27 @@ def test_adaptive_funding_grows_while_the_imbalance_lasts() -> None:
         funding="adaptive", funding_factor=1e-6, funding_increase=1e-9, accrual_seconds=60.0
     )
     bench.do(market_order(0, bench.traders[0], BUY, 10_000))
+    bench.do(market_order(0, bench.traders[1], SELL, 1_000))
     paid = []
     for _ in range(3):
         before = bench.wallet(bench.traders[0])
         bench.at(1_000.0)
         paid.append(before - bench.wallet(bench.traders[0]))
     assert 0 < paid[0] < paid[1] < paid[2]
+
+
+@pytest.mark.parametrize("funding", ["basic", "adaptive"])
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_lone_side_pays_no_funding(funding: str, side: int) -> None:
+    bench = Bench(funding=funding, funding_factor=1e-6, funding_increase=1e-9, accrual_seconds=60.0)
+    first, second, _ = bench.traders
+    bench.do(market_order(0, first, side, 10_000))
+    bench.at(1_000.0, 3)
+    assert bench.wallet(first) == 50_000
+    assert bench.pool() == 10**6
+    bench.do(market_order(0, second, -side, 5_000))
+    bench.at(1_000.0)
+    assert bench.wallet(first) < 50_000 < bench.wallet(second)
 
 
 def test_borrowing_is_paid_to_providers_by_the_hour() -> None:
@@ -237,6 +257,36 @@ def test_profits_are_cut_when_the_pool_cannot_bear_them() -> None:
     bench.at(1_400.0)
     bench.do(market_order(0, bench.traders[0], SELL, 90_000))
     assert bench.wallet(bench.traders[0]) == 50_000 + 100_000
+
+
+def test_the_cap_on_profits_counts_the_losers_of_the_side() -> None:
+    bench = Bench(max_profit_factor=0.05, adl_factor=1.0, adl_target=1.0, reserve_factor=1.0)
+    first, second, _ = bench.traders
+    bench.do(market_order(0, first, BUY, 30_000))
+    bench.at(1_300.0)
+    bench.do(market_order(0, second, BUY, 30_000))
+    bench.at(1_170.0)
+    bench.do(market_order(0, first, SELL, 30_000))
+    assert bench.wallet(first) == 50_000 + 51_000
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        stop_order(0, 0, SELL, 100, 50_000),
+        iceberg_order(0, 0, BUY, 10, 200_000, 1),
+        good_till(limit_order(0, 0, BUY, 1, 200_000), 9),
+        limit_order(0, 0, BUY, 1, 200_000, POST_ONLY),
+        limit_order(0, 0, BUY, 1, 200_000, FILL_OR_KILL),
+        limit_order(0, 0, BUY, 1, 200_000, 2**20),
+    ],
+)
+def test_orders_that_are_not_plain_are_invalid(order: tuple) -> None:
+    bench = Bench()
+    trader = bench.traders[0]
+    order = (*order[:2], trader, *order[3:])
+    assert bench.do(order) == [Code.INVALID]
+    assert bench.lots(trader) == 0
 
 
 def test_presets_fill_what_is_not_set() -> None:

@@ -34,9 +34,11 @@ from markets.errors import BrokenInvariant
 from markets.intents import (
     ADD_COIN,
     DEPOSIT,
+    IMMEDIATE_OR_CANCEL,
     MARKET,
     PLACE,
     POOL_INTENT,
+    PRIVATE,
     REDUCE_ONLY,
     REMOVE_COIN,
     WITHDRAW,
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
     from markets.market import Market
 
 _SHARE_DECIMALS = 6
+_KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | MARKET | PRIVATE | REDUCE_ONLY
+_NOT_PLAIN = ("first", "second", "deadline_step")
+"""Where an order has its trigger, the part that it shows, and its expiry."""
 
 
 class PoolPerpetual(Venue):
@@ -174,8 +179,6 @@ class PoolPerpetual(Venue):
         accounts = books.holders(side)
         lots = np.abs(books.balances[accounts, at.contract])
         whole = int(lots.sum())
-        if not whole:
-            return
         parts = np.array([total * int(held) // whole for held in lots], np.int64)
         paid = int(parts.sum())
         books.balances[accounts, at.margin] += parts
@@ -271,11 +274,16 @@ class PoolPerpetual(Venue):
         return self.providers.remove(account, coin, int(row["size"]), int(row["limit"]))
 
     def _place(self, row: np.void) -> Code:
-        """Close what is opposite, then open the rest; both at the oracle price."""
+        """Close what is opposite, then open the rest; both at the oracle price.
+
+        Invalid is what would have to wait, or rest, or trade whole or not at all.
+        """
         account, side, lots = int(row["account"]), int(row["side"]), int(row["size"])
         books = self._books
         limit = 0 if row["flags"] & MARKET else int(row["limit"])
         if side not in (1, -1) or limit < 0 or not books.mark_ticks or lots > 2**31:
+            return Code.INVALID
+        if row["flags"] & ~_KNOWN_FLAGS or any(row[column] for column in _NOT_PLAIN):
             return Code.INVALID
         closable = max(0, -side * books.lots(account))
         closed = min(lots, closable)
@@ -352,12 +360,12 @@ class PoolPerpetual(Venue):
         self._record(account, -side, lots, fee, reason)
 
     def _payable(self, side: int, profit: int) -> int:
-        """A profit cut in proportion where the side wins more than a part of the pool."""
+        """A profit cut in proportion where the side, net, wins more than a part of the pool."""
         if profit <= 0:
             return 0
         books = self._books
         held = int(books.balances[self._at.pool, self._at.quote])
-        won = int(np.maximum(books.profits(books.holders(side)), 0).sum())
+        won = int(books.profits(books.holders(side)).sum())
         most = int(self.params.max_profit_factor * held)
         return min(held, profit if won <= most else profit * most // won)
 

@@ -65,10 +65,13 @@ def borrow_per_second(params: PoolPerpetualParams, interest: Interest) -> float:
 def funding_per_second(
     params: PoolPerpetualParams, interest: Interest, saved: float, seconds: float
 ) -> tuple[float, float, float]:
-    """What longs and shorts pay per second, and the adaptive factor to be kept."""
+    """What longs and shorts pay per second, and the adaptive factor to be kept.
+
+    While a side is empty nobody pays, and the adaptive factor begins anew (gmx-synthetics).
+    """
     longs, shorts = interest.longs, interest.shorts
-    if params.funding is PoolFunding.NONE or longs + shorts <= 0:
-        return 0.0, 0.0, saved
+    if params.funding is PoolFunding.NONE or min(longs, shorts) <= 0:
+        return 0.0, 0.0, 0.0
     if params.funding is PoolFunding.BASIC:
         paid = basic_funding(longs, shorts, params.funding_factor, params.funding_exponent)
         return float(paid[0]), float(paid[1]), saved
@@ -85,5 +88,5 @@ def funding_per_second(
         pays = paid_rates(abs(factor), longs, shorts)
         return float(pays[0]), float(pays[1]), factor
     payer, other = (longs, shorts) if factor > 0 else (shorts, longs)
-    received = -abs(factor) * payer / other if other > 0 else 0.0
+    received = -abs(factor) * payer / other
     return (factor, received, factor) if factor > 0 else (received, -factor, factor)
