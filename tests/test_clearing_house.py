@@ -217,6 +217,15 @@ def test_interest_sums_to_zero_and_is_rounded_for_the_reserve(nets, hours, reser
     assert (owed <= exact * (1 + 1e-12) + 1).all()
 
 
+@pytest.mark.parametrize("lent", [0, 1, 50])
+def test_debts_that_outgrow_what_is_lent_pay_the_dearest_rate(lent) -> None:
+    params = LendingParams(rate_at_0=0.01, kink=0.8, rate_at_kink=0.1, rate_at_1=0.5)
+    interest = interest_of(np.array([-100, lent]) * 10**6, params, 8760.0)
+    assert interest.borrow_rate == pytest.approx(0.5)
+    assert interest.received_atoms[0] == pytest.approx(-50 * 10**6, rel=1e-6)
+    assert interest_of(np.array([0, lent]), params, 8760.0).borrow_rate == pytest.approx(0.01)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -39,9 +39,9 @@ class UsageCurve(NamedTuple):
 
 
 def utilisation(borrowed: Column, supplied: Column) -> Column:
-    """Borrowed over supplied; 0 of an empty pool."""
+    """Borrowed over supplied; without supply 1 where something is borrowed, else 0."""
     some = np.greater(supplied, 0.0)
-    return np.where(some, borrowed / np.where(some, supplied, 1.0), 0.0)
+    return np.where(some, borrowed / np.where(some, supplied, 1.0), np.greater(borrowed, 0.0) * 1.0)
 
 
 def borrow_rate(curve: RateCurve, used: Column) -> Column:
