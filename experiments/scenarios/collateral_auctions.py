@@ -62,7 +62,7 @@ class Params(params.Params):
         venue="vaults", count=800, collateral_median=450, collateral_sigma=1.2
     )
     keepers: Keepers.Params = Keepers.Params(
-        venue="vaults", count=12, stable=8e5, cap_low=18, cap_high=96
+        venue="vaults", count=12, stable=8e5, cap_low=18, cap_high=101
     )
     zero_bidder: Keepers.Params = Keepers.Params(venue="vaults", count=1, stable=0, bids_zero=True)
     watcher: Keepers.Params = Keepers.Params(
