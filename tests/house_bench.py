@@ -22,16 +22,19 @@ SPOT, FIRST, SECOND, HOUSE = range(4)
 class HouseBench:
     """Users with both assets; `mark` sets both outside prices, `price_coin` quotes the coin."""
 
-    def __init__(self, users=4, wealth=1e6, coin=None, lending=None, fund=0.0, **params):
+    def __init__(
+        self, users=4, wealth=1e6, coin=None, lending=None, fund=0.0, first=None, **params
+    ):
+        """`first` are parameters that only the first contract has."""
         coin = {"asset": "USDE", "price_venues": ("spot",), **(coin or {})}
         house = ClearingHouse.Params(
             collaterals=(coin,), insurance_fund_quote=fund, lending=lending or {}
         )
-        params = Perpetual.Params(**{**PINNED, "house": "house", **params})
+        params = {**PINNED, "house": "house", **params}
         self.house = ClearingHouse("house", "ex", USDT, (USDE,), house)
         self.perps = [
-            Perpetual(name, "ex", instrument, params)
-            for name, instrument in (("btc", BTC), ("eth", ETH))
+            Perpetual(name, "ex", instrument, Perpetual.Params(**{**params, **own}))
+            for name, instrument, own in (("btc", BTC, first or {}), ("eth", ETH, {}))
         ]
         self.spot = OrderBook("spot", "ex", COIN_BOOK)
         venues = [self.spot, *self.perps, self.house]

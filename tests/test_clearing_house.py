@@ -1,5 +1,7 @@
 """One margin account for two contracts and a coin: records, limits, liquidation, loans."""
 
+from math import ceil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -294,6 +296,68 @@ def test_margin_rises_with_open_interest_and_with_size() -> None:
     bench.do(deposit(0, np.array([one, two]), bench.atoms(1e5)), deposit(0, user, bench.atoms(80)))
     codes = bench.do(limit_order(0, user, BUY, 4_001, 100), limit_order(0, user, BUY, 4_000, 100))
     assert codes == [Code.INSUFFICIENT_MARGIN, Code.RESTING]  # 0.1 sqrt(4) = 20 % of 400
+
+
+@pytest.mark.parametrize("lot", [0.001, 1.0, 10.0])
+def test_the_root_law_counts_coins_whatever_a_lot_is(lot) -> None:
+    bench = Bench(3, 1e6, lot=lot, initial_margin_ppm=100_000, size_factor=0.1)
+    user, lots = bench.users[0], bench.instrument.to_lots(40.0)
+    rate = ceil(1e5 * 40**0.5) / 1e6
+    bench.do(deposit(0, user, bench.atoms(rate * 40 * 100)))
+    codes = bench.do(*(limit_order(0, user, BUY, size, 100) for size in (lots + 1, lots)))
+    assert codes == [Code.INSUFFICIENT_MARGIN, Code.RESTING]
+
+
+def test_the_root_law_counts_coins_of_an_inverse_contract() -> None:
+    params = {"contract": "inverse", "contract_value_quote": 100.0, "initial_margin_ppm": 100_000}
+    bench = Bench(3, 1e6, decimals=9, tick=0.01, lot=1.0, size_factor=0.1, **params)
+    user = bench.users[0]
+    bench.mark(40.0)
+    bench.do(deposit(0, user, bench.atoms(ceil(1e5 * 10**0.5) / 1e5)))
+    codes = bench.do(*(limit_order(0, user, BUY, size, 4_000) for size in (5, 4)))
+    assert codes == [Code.INSUFFICIENT_MARGIN, Code.RESTING]  # 4 contracts of 100 are 10 coins
+
+
+def test_what_the_fund_held_of_an_expired_contract_is_its_cash() -> None:
+    """At the contract that goes on it spends what it owns, and no more."""
+    dated = {"expiry_seconds": 600.0, "settlement_window_seconds": 0.0}
+    bench = HouseBench(fund=100.0, first=dated, liquidation={"stages": ("fund",)}, **FLAT)
+    one, two, rich, fund = *bench.users[:3], bench.house.custody.fund
+    bench.give(one, 100)
+    bench.give(two, 100)
+    bench.give(rich, 1e5)
+    bench.trade(FIRST, one, rich, 5, 100)
+    bench.trade(SECOND, two, rich, 5, 100)
+    for _ in range(11):
+        bench.mark(83, 100)
+        bench.liquidate()
+    assert bench.perps[0].expired
+    assert bench.claim(fund) == 100 + 5 * (83 - 80)
+    assert bench.perps[0].held_claim == 0
+    bench.do(limit_order(SECOND, rich, BUY, 5_000, 30))
+    bench.mark(83, 30)
+    bench.liquidate()
+    assert bench.lots(SECOND, fund) == 5_000 - 115_000 // (80 - 30)
+    assert bench.claim(fund) - USDT.to_units(bench.perps[1].held_claim) == 0
+
+
+def test_the_fillable_price_is_of_the_position_and_the_rating_of_the_account() -> None:
+    bench = HouseBench(liquidation={"preset": "dydx"}, **FLAT)
+    user, rich, *_ = bench.users
+    bench.give(user, 200)
+    bench.give(rich, 1e5)
+    bench.trade(FIRST, user, rich, 10, 100)
+    bench.trade(SECOND, user, rich, 10, 100)
+    bench.mark(93, 93)
+    equity, _, maintenance = bench.record(user)
+    worst = 93 * (1 - (1 - equity / maintenance) * 1.5 * 0.05)
+    assert 90 < worst < 91
+    bench.do(limit_order(FIRST, rich, BUY, 20_000, 90))
+    bench.liquidate()
+    assert bench.lots(FIRST, user) == 10_000
+    bench.do(limit_order(FIRST, rich, BUY, 20_000, 91))
+    bench.liquidate()
+    assert bench.lots(FIRST, user) < 10_000
 
 
 def test_a_dated_future_settles_into_the_claims_of_the_house() -> None:

@@ -217,6 +217,27 @@ def test_ftx_deleverages_the_ten_largest_in_proportion() -> None:
     assert bench.fund() == pytest.approx((500 - 50 * 6) / 3, abs=1e-3)
 
 
+def test_a_backstop_of_the_other_side_turns_no_further_than_its_limit() -> None:
+    rule = LiquidationRule(
+        stages=("backstop", "fund", "adl"),
+        backstops=(Backstop(capital=1e5, most=100.0),),
+        backstop_unwind_ppm=1,
+    )
+    tiers = [MarginTier(maintenance_ppm=5_000)]
+    bench = Bench(8, 1e6, tick=0.1, liquidation=rule, maintenance_tiers=tiers)
+    small, large, *_, rich = bench.users
+    backstop = bench.venue.accounts[3]
+    bench.do(deposit(0, rich, bench.atoms(5e5)))
+    bench.open_at(small, SELL, 0.5, 100, 105)
+    bench.open_at(large, BUY, 50, 100, 95.2)
+    bench.mark(104.9)
+    bench.liquidate()
+    assert bench.lots(backstop) == -500
+    bench.mark(95.3)
+    bench.liquidate()
+    assert 99.0 < bench.lots(backstop) * 0.001 * 95.3 <= 100.0
+
+
 @pytest.mark.parametrize(("fund", "sold"), [(1e4, 100.0), (75.0, 25.0), (0.0, 0.0)])
 def test_dydx_fund_pays_down_to_the_fillable_price(fund, sold) -> None:
     """Bankrupt at 96, fillable to 92.7: at 93 the fund pays 3 for each of a tenth of 1,000."""

@@ -137,6 +137,20 @@ def test_collateral_goes_in_and_only_free_margin_comes_out() -> None:
     bench.market.check()
 
 
+@pytest.mark.parametrize("contract", ["linear", "inverse"])
+def test_collateral_comes_out_again_before_the_first_price(contract) -> None:
+    class Unpriced(Bench):
+        def mark(self, price):
+            super().mark(float("nan"))
+
+    bench = Unpriced(contract=contract)
+    user = bench.users[0]
+    assert bench.do(deposit(0, user, 1_000)) == [Code.DONE]
+    codes = bench.do(withdraw(0, user, 1_001), withdraw(0, user, 1_000))
+    assert codes == [Code.INSUFFICIENT_MARGIN, Code.DONE]
+    assert bench.claim(user) == 0
+
+
 def test_margin_can_be_placed_before_the_first_step() -> None:
     bench = Bench(2, 100.0)
     bench.venue.fund_margin(np.array(bench.users), np.array([bench.atoms(40), bench.atoms(60)]))

@@ -95,6 +95,13 @@ class ContractForm:
             )
         return self.instrument.to_lots(size_base)
 
+    def coin_atoms(self, price: float) -> float:
+        """What contracts on one unit of the base are worth, in atoms of the settlement asset."""
+        if self.is_inverse:
+            return float(self.settlement.scale)
+        rate = self.quanto_rate if self.kind is ContractKind.QUANTO else 1.0
+        return price * rate * self.settlement.scale
+
     def unit_values(self, price: float, settlement_price: float) -> tuple[float, float]:
         """A lot and a unit of claims, in quote units, at the prices of base and settlement."""
         if self.is_inverse:

@@ -3,8 +3,8 @@
     lots     all; down to the floor of the bracket below, or of the second one (OKX); or a portion,
              at least and at most so much, compounded where a step holds several orders
     price    no worse than where the account is worth nothing, or (dYdX) than the fillable price
-             mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*MM/notional), and not farther through the book
-             than the rule lets it go
+             mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*mm/notional), and not farther through the book
+             than the rule lets it go; E and MM of the account, mm of this position alone
 
 Lots are rounded up, so more is closed, never less. The fee on what traded goes to the fund, rounded
 up, and is at most what the fills were better than bankruptcy; where they were worse, which only the
@@ -32,6 +32,7 @@ from markets.derivatives.positions import (
     cost_atoms,
     equity_atoms,
     needed_atoms,
+    own_needed_atoms,
     share_up,
     value_atoms,
 )
@@ -163,7 +164,8 @@ def _fillable_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> i
     contracts = desk.positions.balances[account, desk.terms.contract]
     value = value_atoms(desk.terms, contracts, desk.terms.mark_ticks)
     rating = min(max(1.0 - equity / max(float(needed), 1.0), 0.0), 1.0)
-    spread = rating * _SPREAD_TO_MM * needed / max(abs(float(value)), 1.0)
+    own = own_needed_atoms(desk.positions, desk.terms, work.maintenance, account)
+    spread = rating * _SPREAD_TO_MM * own / max(abs(float(value)), 1.0)
     fillable = desk.terms.mark_ticks * (1.0 + side * spread)
     return int(np.floor(fillable + 1e-9)) if side > 0 else int(np.ceil(fillable - 1e-9))
 

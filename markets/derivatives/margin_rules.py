@@ -12,7 +12,7 @@ from markets.derivatives.brackets import Brackets, whole_brackets
 from markets.derivatives.contract_form import ContractForm
 from markets.derivatives.margin_scaling import open_interest_brackets, rooted
 from markets.derivatives.perpetual_params import PerpetualParams
-from markets.derivatives.positions import Positions, Terms, value_atoms
+from markets.derivatives.positions import Positions, Terms
 
 
 class MarginRules:
@@ -33,7 +33,6 @@ class MarginRules:
             scale = form.settlement.scale
             self.initial = open_interest_brackets(self._initial_tiers, scale, notional, caps)
         if params.size_factor > 0:
-            coin_lots = form.to_lots(1.0, mark)
-            coin_atoms = abs(value_atoms(terms, coin_lots, terms.mark_ticks))
+            coin_atoms = form.coin_atoms(form.instrument.to_price(terms.mark_ticks))
             both = (self.initial, self.maintenance)
             self.initial, self.maintenance = rooted(*both, params.size_factor, coin_atoms)

@@ -235,11 +235,14 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
 def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
     """What may be withdrawn of margin that is this venue's alone.
 
-    The lesser of equity and wallet, less initial margin.
+    The lesser of equity and wallet, less initial margin. Before the first price nobody has a
+    position or an order: it is all there is.
     """
     positions, terms = desk.positions, desk.terms
     contracts = positions.balances[account, terms.contract]
     wallet = backing_atoms(positions, terms, account) + positions.entry_atoms[account]
+    if terms.mark_ticks < 1:
+        return wallet
     bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
     exposed = max(abs(contracts + bids), abs(contracts - asks))
     exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))

@@ -205,6 +205,7 @@ class Perpetual(Venue):
         self._hear_of_isolated()
         made, cut = settle_dated(self._positions, self._terms, self.params.settlement_fee_ppm)
         self._flows += made
+        self._liquidator.held_claim = 0
         self.expired = True
         self._leave_house()
         self._events.append(("settlement", self.marking.mark))
