@@ -17,6 +17,7 @@ from markets.intents import (
     REDUCE_ONLY,
     SELL,
     cancel,
+    cancel_all,
     deposit,
     limit_order,
     market_order,
@@ -204,6 +205,44 @@ def test_the_view_says_what_agents_need() -> None:
     assert view.seconds_to_funding == 28_800
     values = bench.venue.asset_values(bench.moment)
     assert values == {"perp:contract": pytest.approx(0.1), "perp:margin": 1.0}
+
+
+@pytest.mark.parametrize("contract", ["linear", "inverse"])
+def test_every_member_of_the_view_answers(contract) -> None:
+    bench = Bench(contract=contract, contract_value_quote=100.0)
+    one, two = bench.users[:2]
+    bench.do(deposit(0, np.array(bench.users), bench.atoms(1e5)))
+    for price in (100, 110):
+        codes = bench.do(limit_order(0, one, SELL, 3, price), limit_order(0, two, BUY, 2, price))
+        assert codes == [Code.RESTING, Code.FILLED]
+        bench.do(cancel_all(0, one))
+        bench.mark(price)
+    bench.do(limit_order(0, one, BUY, 5, 100), limit_order(0, two, SELL, 4, 112))
+    view = bench.market.observe(bench.moment)["perp"]
+    arguments = {
+        "bids": (),
+        "asks": (),
+        "imbalance": (),
+        "trades": (),
+        "realised_volatility": (),
+        "depth_lots": (1, 99),
+        "depth": (1, 0.1),
+        "open_orders": (one,),
+        "queue_ahead": (one,),
+        "waiting_stops": (one,),
+        "newest_orders": (np.array([one]),),
+        "equity": (np.array([one]),),
+    }
+    members = {name for name in dir(view) if not name.startswith("_")}
+    assert set(arguments) == {name for name in members if callable(getattr(view, name))}
+    answers = {name: getattr(view, name)(*own) for name, own in arguments.items()}
+    assert answers["trades"]["price_ticks"].tolist() == [100, 110]
+    drained = bench.venue.drain_fills()
+    assert answers["trades"]["base_atoms"].tolist() == drained["base_atoms"].tolist()
+    assert answers["realised_volatility"] == pytest.approx(np.log(1.1))
+    assert len(answers["waiting_stops"].order) == 0
+    assert answers["queue_ahead"].tolist() == [0]
+    assert (view.phase, view.indicative.volume_lots) == ("continuous", 0)
 
 
 @pytest.mark.parametrize(

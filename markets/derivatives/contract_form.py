@@ -21,6 +21,7 @@ from typing import Any
 from markets.assets import Asset, Instrument
 from markets.derivatives.contract import INVERSE, LINEAR
 from markets.errors import ConfigError
+from markets.outcomes import Fills
 
 
 class ContractKind(StrEnum):
@@ -101,6 +102,14 @@ class ContractForm:
             return float(self.settlement.scale)
         rate = self.quanto_rate if self.kind is ContractKind.QUANTO else 1.0
         return price * rate * self.settlement.scale
+
+    def reported(self, fills: Fills) -> Fills:
+        """Fills for the record: of an inverse contract, base is coin and quote what it counts."""
+        if self.is_inverse:
+            coin = fills["quote_atoms"].copy()
+            fills["quote_atoms"] = fills["base_atoms"]
+            fills["base_atoms"] = coin
+        return fills
 
     def unit_values(self, price: float, settlement_price: float) -> tuple[float, float]:
         """A lot and a unit of claims, in quote units, at the prices of base and settlement."""

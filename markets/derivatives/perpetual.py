@@ -53,7 +53,7 @@ from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
 from markets.rounding import PPM
-from markets.spot.book import MAX_PRICE_TICKS, Book
+from markets.spot.book import MAX_PRICE_TICKS, ORDER, Book
 from markets.venue import Moment, Venue
 
 if TYPE_CHECKING:
@@ -415,12 +415,19 @@ class Perpetual(Venue):
 
     def drain_fills(self) -> Fills:
         """The fills since the last call; base is coin and quote what contracts count, inverse."""
-        fills = super().drain_fills()
-        if self.form.is_inverse:
-            coin = fills["quote_atoms"].copy()
-            fills["quote_atoms"] = fills["base_atoms"]
-            fills["base_atoms"] = coin
-        return fills
+        return self.form.reported(super().drain_fills())
+
+    def recent_fills(self, count: int) -> Fills:
+        """The last trades, oldest first, as they are drained."""
+        return self.form.reported(self._tally.tape(count))
+
+    def closes(self, count: int) -> NDArray[np.float64]:
+        """The last price at the end of each of the last steps, in ticks."""
+        return self._tally.closes(count)
+
+    def own_stops(self, account: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Ids and rows of waiting stops: there are none here."""
+        return np.zeros(0, np.int64), np.zeros(0, ORDER)
 
     def forget(self) -> None:
         """See `Venue.forget`."""

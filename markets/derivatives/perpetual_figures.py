@@ -2,12 +2,14 @@
 
 A tally begins with each step and takes fills and close-outs as they are made. Sizes are base units;
 those of lots that had no price of their own are counted at the mark. Depth is what rests within 1 %
-of the mid.
+of the mid. Deleveraging is no trade: neither the tape nor the closing prices know of it.
 """
 
 import math
+from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from markets.derivatives.liquidation_work import (
     ACCOUNT,
@@ -19,7 +21,7 @@ from markets.derivatives.liquidation_work import (
 )
 from markets.derivatives.perpetual_view import PerpetualView
 from markets.derivatives.positions import Integers
-from markets.outcomes import Fills, Reason
+from markets.outcomes import FILL, Fills, Reason
 from markets.spot.book import NO_PRICE
 
 _DEPTH = 0.01
@@ -31,11 +33,14 @@ class Tally:
     def __init__(self) -> None:
         self.last_ticks, self.last_volume_lots = NO_PRICE, 0
         self.volume_lots = 0
+        self._tape: deque[Fills] = deque(maxlen=64)
+        self._closes: deque[int] = deque(maxlen=4096)
         self.begin()
 
     def begin(self) -> None:
         """A new step."""
         self.last_volume_lots = self.volume_lots
+        self._closes.append(self.last_ticks)
         self.trades = self.volume_lots = self.adl_lots = self.liquidated_lots = 0
         self._liquidated: set[int] = set()
 
@@ -47,6 +52,17 @@ class Tally:
         self.adl_lots += int(fills["size_lots"][~traded].sum())
         if traded.any():
             self.last_ticks = int(fills["price_ticks"][traded][-1])
+            self._tape.append(fills[traded])
+
+    def tape(self, count: int) -> Fills:
+        """The last trades, oldest first; not all where they came in more than 64 batches."""
+        fills = np.concatenate([np.zeros(0, FILL), *self._tape])
+        return fills[len(fills) - min(count, len(fills)) :]
+
+    def closes(self, count: int) -> NDArray[np.float64]:
+        """The last price at the end of each of the last steps, without those before any trade."""
+        ticks = np.array(self._closes, np.float64)[-count:]
+        return ticks[ticks > 0]
 
     def add_close_outs(self, rows: Integers) -> None:
         """Accounts that were forced; not the backstop or the fund with what they have."""
