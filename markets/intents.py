@@ -140,14 +140,20 @@ def good_till(intent: Intent, expiry_step: Column) -> Intent:
 
 
 def amend(
-    venue: int, account: Column, order: Column, size_lots: Column, limit_ticks: Column = 0
+    venue: int,
+    account: Column,
+    order: Column,
+    size_lots: Column,
+    limit_ticks: Column = 0,
+    trigger_ticks: Column = 0,
 ) -> Intent:
-    """Set what remains of a resting order, and its limit unless 0.
+    """Set what remains of a resting order, and its limit unless 0; of a stop the trigger as well.
 
     It keeps its place in the queue only where nothing but the size changes, and that falls; else it
-    is a new order.
+    is a new order. A stop is always a new one.
     """
-    return (AMEND, venue, account, 0, size_lots, limit_ticks, order, *_REST[1:])
+    head = (AMEND, venue, account, 0, size_lots, limit_ticks, order, 0, 0, 0)
+    return (*head, trigger_ticks, 0, 0)
 
 
 def quote(

@@ -118,7 +118,7 @@ class Session:
         row = (action, 0, account, side, size_lots, limit_ticks, order, flags, 0, 0, *special)
         intent = np.array([row], INTENT)
         self.messages.append(intent)
-        moment = Moment(self.reference.step, 0.0, 1.0)
+        moment = Moment(self.reference.step, float(self.reference.step), 1.0)
         got = Code(self.floor.venue.execute(intent, moment)[0])
         reference, serial = self.reference, self.serial_of.get(order, -1)
         if action == PLACE:
@@ -127,7 +127,7 @@ class Session:
                 account, side, size_lots, limit_ticks, flags, display, expiry, trigger
             )
         elif action == AMEND:
-            expected = reference.amend(account, serial, size_lots, limit_ticks)
+            expected = reference.amend(account, serial, size_lots, limit_ticks, special[0])
         elif action == CANCEL:
             expected = reference.cancel(account, serial)
             if expected == Code.UNKNOWN_ORDER:
@@ -142,7 +142,9 @@ class Session:
     def advance(self) -> None:
         """Go on to the next step on both sides."""
         self.reference.begin_step(self.reference.step + 1)
-        self.floor.venue.accrue(Moment(self.reference.step, 0.0, 1.0))
+        step = self.reference.step
+        self.floor.venue.accrue(Moment(step, float(step), 1.0))
+        assert self.floor.venue.last_call == self.reference.last_call
         self.compare()
 
     def meet(self, order: int, serial: int) -> None:

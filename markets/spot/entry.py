@@ -41,22 +41,46 @@ _TOO_MANY_ORDERS = int(Code.TOO_MANY_ORDERS)
 
 
 @kernel(forceinline=True)
-def entry_of(terms: Terms, batch: Batch, intent: Any) -> Entry:
-    """The order that an intent asks for, with the rates of its account."""
+def entry_for(terms: Terms, batch: Batch, account: int, order: tuple, clauses: tuple) -> Entry:
+    """An order (side, lots, limit, flags; lots displayed, last step) with its account's rates."""
     maker_fee_ppm, taker_fee_ppm = terms.maker_fee_ppm, terms.taker_fee_ppm
     if terms.tiered:
-        maker_fee_ppm = batch.rates[intent.account, 0]
-        taker_fee_ppm = batch.rates[intent.account, 1]
+        maker_fee_ppm, taker_fee_ppm = batch.rates[account, 0], batch.rates[account, 1]
+    side, size_lots, limit_ticks, flags = order
+    display_lots, expiry_step = clauses
     return Entry(
-        intent.account,
-        intent.side,
-        intent.size,
-        intent.limit,
-        intent.flags,
-        intent.display_lots,
-        intent.expiry_step,
+        account,
+        side,
+        size_lots,
+        limit_ticks,
+        flags,
+        display_lots,
+        expiry_step,
         maker_fee_ppm,
         taker_fee_ppm,
+    )
+
+
+@kernel(forceinline=True)
+def entry_of(terms: Terms, batch: Batch, intent: Any) -> Entry:
+    """The order that an intent asks for."""
+    order = (intent.side, intent.size, intent.limit, intent.flags)
+    return entry_for(terms, batch, intent.account, order, (intent.display_lots, intent.expiry_step))
+
+
+@kernel(forceinline=True)
+def changed(entry: Entry, limit_ticks: int, expiry_step: int) -> Entry:
+    """The same order with another limit and another last step."""
+    return Entry(
+        entry.account,
+        entry.side,
+        entry.size_lots,
+        limit_ticks,
+        entry.flags,
+        entry.display_lots,
+        expiry_step,
+        entry.maker_fee_ppm,
+        entry.taker_fee_ppm,
     )
 
 
@@ -73,7 +97,7 @@ def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
     if terms.pro_rata and size_lots >= _MOST_SHARED_LOTS:
         return False
     if flags & MARKET:
-        return not flags & FILL_OR_KILL
+        return True
     if limit_ticks <= 0 or limit_ticks > MAX_PRICE_TICKS:
         return False
     if float(limit_ticks) * size_lots * terms.notional_atoms > MAX_ATOMS:

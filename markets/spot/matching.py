@@ -9,10 +9,12 @@ Price first: the best opposite price is traded out before the next. Within a pri
 All trades are at the resting order's price. Where an order meets one of its own account the rule of
 the venue decides: the newest, the oldest or both are cancelled, or they trade; under pro rata an
 own order bars its whole price. Icebergs give what they show, then show more behind the others of
-their price. An order never trades beyond the venue's guards: it stops there, and so does trading.
-In a call nothing matches: limit orders rest though they may cross; market orders rest at the edge
-of the prices that the call allows, and leave after it. Room for fills and orders is asked for
-before anything moves: PENDING, and the same row is sent again.
+their price. An order never trades beyond the venue's guards: it stops there, and so does trading. A
+fill-or-kill order, limit or market, trades whole or not at all: UNFILLED where band, guard or book
+do not allow it, INSUFFICIENT_BALANCE where the balance does not; in a call it is INVALID. In a call
+nothing matches: limit orders rest though they may cross; market orders rest at the edge of the
+prices that the call allows, and leave after it. Room for fills and orders is asked for before
+anything moves: PENDING, and the same row is sent again.
 """
 
 from markets.assets import MAX_ATOMS
@@ -39,6 +41,7 @@ from markets.spot.entry import (
     affordable_atoms,
     around,
     band_ticks,
+    changed,
     is_covered,
     is_well_formed,
     refusal,
@@ -75,6 +78,7 @@ _OUTSIDE_BAND = int(Code.OUTSIDE_BAND)
 _SELF_TRADE = int(Code.SELF_TRADE)
 _HALTED = int(Code.HALTED)
 
+_CANCEL_NEWEST = int(SelfTrade.CANCEL_NEWEST)
 _CANCEL_OLDEST = int(SelfTrade.CANCEL_OLDEST)
 _CANCEL_BOTH = int(SelfTrade.CANCEL_BOTH)
 _ALLOW = int(SelfTrade.ALLOW)
@@ -162,15 +166,15 @@ def _sweep(book: BookArrays, terms: Terms, batch: Batch, sweep: Sweep) -> tuple[
     return sweep.left_lots, barred
 
 
-@kernel()
+@kernel(error_model="numpy")
 def _fillable_lots(
-    book: BookArrays, terms: Terms, entry: Entry, limit_ticks: int, enough_lots: int
+    book: BookArrays, terms: Terms, entry: Entry, limit_ticks: int, budget_atoms: int
 ) -> int:
-    """Lots that a sweep up to the limit would take, counted no further than it needs."""
-    lots, side = 0, -entry.side
+    """Lots that a sweep would take up to the limit and within the budget, at most the order's."""
+    filled_lots, side = 0, -entry.side
     price_ticks = book.state[BEST_BID if side > 0 else BEST_ASK]
     while price_ticks >= 0 and (limit_ticks - price_ticks) * entry.side >= 0:
-        own = 0
+        own, lots = 0, 0
         if terms.self_trade != _ALLOW:
             own = _own_at(book, entry.account, side, price_ticks)
         bars = own != 0 and terms.self_trade != _CANCEL_OLDEST
@@ -182,13 +186,18 @@ def _fillable_lots(
             if own == 0 or order.account != entry.account:
                 lots += order.remaining_lots + (0 if bars else hidden_lots(book, slot))
             slot = order.level_next
-        if bars or lots >= enough_lots:
-            return lots
+        lot_cost_atoms = price_ticks * terms.notional_atoms
+        lots = min(lots, entry.size_lots - filled_lots)
+        affordable_lots = min(lots, budget_atoms // lot_cost_atoms)
+        filled_lots += affordable_lots
+        budget_atoms -= affordable_lots * lot_cost_atoms
+        if bars or affordable_lots < lots or filled_lots == entry.size_lots:
+            return filled_lots
         if side > 0:
             price_ticks = next_bid_ticks(book, price_ticks)
         else:
             price_ticks = next_ask_ticks(book, price_ticks)
-    return lots
+    return filled_lots
 
 
 @kernel()
@@ -237,6 +246,12 @@ def _place_market(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) ->
     else:
         size_lots = min(size_lots, batch.balances[account, terms.base_column] // terms.lot_atoms)
     reach_ticks = _within_guards(terms, side, limit_ticks)
+    if unlikely(entry.flags & FILL_OR_KILL != 0):
+        if _fillable_lots(book, terms, entry, reach_ticks, MAX_ATOMS) < entry.size_lots:
+            return _UNFILLED
+        affordable_lots = _fillable_lots(book, terms, entry, reach_ticks, budget_atoms)
+        if min(size_lots, affordable_lots) < entry.size_lots:
+            return _INSUFFICIENT_BALANCE
     sweep = Sweep(
         account, side, reach_ticks, budget_atoms, entry.taker_fee_ppm, size_lots, 0, 0, 0, 0
     )
@@ -272,7 +287,7 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
         whole = entry.flags & FILL_OR_KILL != 0
         if (
             unlikely(whole)
-            and _fillable_lots(book, terms, entry, reach_ticks, size_lots) < size_lots
+            and _fillable_lots(book, terms, entry, reach_ticks, MAX_ATOMS) < size_lots
         ):
             return _UNFILLED
         sweep = Sweep(
@@ -325,17 +340,7 @@ def _place_in_call(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -
             return _INVALID
     elif beyond_call(book, terms, entry):
         return _OUTSIDE_BAND
-    entry = Entry(
-        entry.account,
-        entry.side,
-        entry.size_lots,
-        limit_ticks,
-        entry.flags,
-        entry.display_lots,
-        entry.expiry_step,
-        entry.maker_fee_ppm,
-        entry.taker_fee_ppm,
-    )
+    entry = changed(entry, limit_ticks, entry.expiry_step)
     if not fits(book, limit_ticks):
         batch.tally[NEEDED_TICKS] = limit_ticks
         return _PENDING
@@ -367,13 +372,31 @@ def has_room(
 
 
 @kernel()
-def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> int:
-    """Take an order in; PENDING asks for more room, and nothing has moved."""
+def meets_own_first(book: BookArrays, terms: Terms, entry: Entry) -> bool:
+    """Whether an order would be refused because it meets one of its own before any other."""
+    side = entry.side
+    best_ticks = book.state[BEST_ASK - row_of(side)]
+    reach_ticks = _within_guards(terms, side, entry.limit_ticks)
+    if best_ticks < 0 or (reach_ticks - best_ticks) * side < 0:
+        return False
+    if terms.self_trade != _CANCEL_NEWEST or terms.phase != _CONTINUOUS:
+        return False
+    if terms.pro_rata:
+        return _own_at(book, entry.account, -side, best_ticks) != 0
+    return book.orders[front(book, -side)].account == entry.account
+
+
+@kernel()
+def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry, admitted: bool) -> int:
+    """Take an order in, `admitted` where the client's limits have been seen to already.
+
+    PENDING asks for more room, and nothing has moved.
+    """
     if unlikely(not is_well_formed(terms, entry, batch.tally[STEP])):
         return _INVALID
     if unlikely(terms.phase != _CONTINUOUS) and terms.phase != _CALL:
         return _HALTED
-    if unlikely(terms.limited != 0):
+    if unlikely(terms.limited != 0) and not admitted:
         code = refusal(book, terms, batch.tally, entry)
         if code < 0:
             return code

@@ -7,7 +7,9 @@ Codes of orders are those of `markets.spot.matching`; a stop WAITS, whatever bec
 Amending sets what remains of an order and its limit. Where only the size changes, and falls, the
 order shrinks in its place (an iceberg's hidden lots first) and what was held is returned to the
 atom. Anything else is a new order with the old one's display and expiry: it is checked first, as
-if the old were gone, and refused without a trace, or takes its place at the end of the queue.
+if the old were gone, and refused without a trace, also where it would meet an order of its own
+before any other and give way; else it takes its place at the end of the queue. A stop that is
+amended (its trigger as well) is a new one with the old one's flags, display and expiry.
 """
 
 from collections.abc import Callable
@@ -32,9 +34,9 @@ from markets.spot.book import (
 )
 from markets.spot.branches import unlikely
 from markets.spot.desk import Batch, Terms, batch_at, book_at, stops_at, terms_at
-from markets.spot.entry import entry_of, is_covered, is_well_formed, refusal
+from markets.spot.entry import entry_for, entry_of, is_covered, is_well_formed, refusal
 from markets.spot.lookahead import look_ahead, look_far_ahead
-from markets.spot.matching import beyond_call, has_room, place
+from markets.spot.matching import beyond_call, has_room, meets_own_first, place
 from markets.spot.settlement import (
     CALL_ONLY,
     EXPIRES,
@@ -50,7 +52,7 @@ from markets.spot.settlement import (
     shrink,
     withdraw,
 )
-from markets.spot.stops import STOP_BIT, cancel_stop, drop, let_in, wait
+from markets.spot.stops import STOP_BIT, amend_stop, cancel_stop, drop, let_in, wait
 
 NEVER = 2**62
 _DEEP_ORDERS = 10_000
@@ -59,6 +61,7 @@ _CONTINUOUS, _CALL, _OUTAGE = int(Phase.CONTINUOUS), int(Phase.CALL), int(Phase.
 _PENDING, _RESTING, _CANCELLED = int(Code.PENDING), int(Code.RESTING), int(Code.CANCELLED)
 _INVALID, _UNKNOWN_ORDER = int(Code.INVALID), int(Code.UNKNOWN_ORDER)
 _INSUFFICIENT_BALANCE, _HALTED = int(Code.INSUFFICIENT_BALANCE), int(Code.HALTED)
+_SELF_TRADE = int(Code.SELF_TRADE)
 _OUTSIDE_BAND, _TOO_MANY_ORDERS = int(Code.OUTSIDE_BAND), int(Code.TOO_MANY_ORDERS)
 
 
@@ -86,7 +89,8 @@ def _amend(book: BookArrays, terms: Terms, batch: Batch, intent: Any) -> int:
     left_lots = order.remaining_lots + hidden_lots(book, slot)
     limit_ticks = intent.limit if intent.limit != 0 else order.price_ticks
     same_price = limit_ticks == order.price_ticks
-    if intent.size > 0 and intent.flags == 0 and same_price and intent.size <= left_lots:
+    plain = intent.flags | intent.trigger_ticks == 0
+    if intent.size > 0 and plain and same_price and intent.size <= left_lots:
         shrink(book, terms, batch, (slot, left_lots - intent.size))
         return _RESTING
     return _replace(book, terms, batch, (intent, slot, limit_ticks))
@@ -97,20 +101,12 @@ def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int
     """Put a new order in the place of the one in the slot."""
     intent, slot, limit_ticks = change
     order, clause = book.orders[slot], book.clauses[slot]
-    own = entry_of(terms, batch, intent)
-    entry = Entry(
-        intent.account,
-        int(order.side),
-        intent.size,
-        limit_ticks,
-        0,
-        clause.display_lots if order.flags & ICEBERG else 0,
-        clause.expiry_step if order.flags & EXPIRES else 0,
-        own.maker_fee_ppm,
-        own.taker_fee_ppm,
-    )
+    display_lots = clause.display_lots if order.flags & ICEBERG else 0
+    expiry_step = clause.expiry_step if order.flags & EXPIRES else 0
+    new = (int(order.side), intent.size, limit_ticks, 0)
+    entry = entry_for(terms, batch, intent.account, new, (display_lots, expiry_step))
     if (
-        intent.flags != 0
+        intent.flags | intent.trigger_ticks
         or order.flags & CALL_ONLY
         or not is_well_formed(terms, entry, batch.tally[STEP])
     ):
@@ -126,9 +122,10 @@ def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int
         return _PENDING
     if not _is_covered_without(book, terms, batch, entry, slot):
         return _INSUFFICIENT_BALANCE
+    if meets_own_first(book, terms, entry):
+        return _SELF_TRADE
     withdraw(book, terms, batch, slot)
-    code = place(book, terms, batch, entry)
-    return code if code > 0 else _CANCELLED
+    return place(book, terms, batch, entry, True)
 
 
 @kernel(forceinline=True)
@@ -182,6 +179,8 @@ def _seldom(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, int
         return wait(stops, terms, batch, entry, intent.trigger_ticks)
     if action == CANCEL_ALL:
         return _cancel_all(book, terms, batch, stops, intent)
+    if action == AMEND and intent.order & STOP_BIT and stops.state[COUNT] > 0:
+        return amend_stop(stops, terms, batch, intent)
     if action == AMEND:
         return _amend(book, terms, batch, intent)
     return _INVALID
@@ -197,7 +196,7 @@ def _one(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, intent
         return _seldom(book, terms, batch, stops, intent)
     if action == CANCEL:
         return _cancel(book, terms, batch, stops, intent)
-    return place(book, terms, batch, entry_of(terms, batch, intent))
+    return place(book, terms, batch, entry_of(terms, batch, intent), False)
 
 
 @kernel()
@@ -263,7 +262,7 @@ def place_one(
     if _is_barred(book, account):
         return _INVALID
     message = Message(account, side, size_lots, limit_ticks, 0, flags, 0, 0)
-    return place(book, terms, batch, entry_of(terms, batch, message))
+    return place(book, terms, batch, entry_of(terms, batch, message), False)
 
 
 @kernel()

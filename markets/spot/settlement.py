@@ -215,12 +215,12 @@ def _attach(
         clause.expiry_step = entry.expiry_step
         tally[FIRST_EXPIRY] = min(tally[FIRST_EXPIRY], entry.expiry_step)
         tally[EXPIRING] += 1
-    hidden_lots = size_lots - order.remaining_lots
-    if hidden_lots > 0:
+    if entry.display_lots > 0:
+        hidden_lots = size_lots - order.remaining_lots
         order.flags |= ICEBERG
         order.size_lots = size_lots
         clause.display_lots, clause.hidden_lots = entry.display_lots, hidden_lots
-        tally[REFILLS] += (hidden_lots - 1) // entry.display_lots + 1
+        tally[REFILLS] += -(-hidden_lots // entry.display_lots)
         if order.side < 0:
             tally[HIDDEN_ASK_LOTS] += hidden_lots
 

@@ -33,7 +33,7 @@ from markets.spot.book import (
     unlink,
 )
 from markets.spot.desk import Batch, Terms
-from markets.spot.entry import is_well_formed
+from markets.spot.entry import changed, entry_for, is_well_formed
 from markets.spot.matching import has_room, place
 from markets.spot.settlement import (
     EXPIRING,
@@ -57,17 +57,7 @@ _HALTED = int(Code.HALTED)
 def _once_in(entry: Entry) -> Entry:
     """The order that a stop becomes: what may not rest does not expire either."""
     may_rest = not entry.flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL | MARKET)
-    return Entry(
-        entry.account,
-        entry.side,
-        entry.size_lots,
-        entry.limit_ticks,
-        entry.flags,
-        entry.display_lots,
-        entry.expiry_step if may_rest else 0,
-        entry.maker_fee_ppm,
-        entry.taker_fee_ppm,
-    )
+    return changed(entry, entry.limit_ticks, entry.expiry_step if may_rest else 0)
 
 
 @kernel()
@@ -115,6 +105,26 @@ def cancel_stop(stops: BookArrays, tally: NDArray[np.int64], intent: Any) -> int
 
 
 @kernel()
+def amend_stop(stops: BookArrays, terms: Terms, batch: Batch, intent: Any) -> int:
+    """Put a new stop in the place of a waiting one; a limit or trigger of 0 stays as it is."""
+    slot = find(stops, intent.order ^ STOP_BIT)
+    if slot <= 0 or stops.orders[slot].account != intent.account:
+        return _UNKNOWN_ORDER
+    order, clause = stops.orders[slot], stops.clauses[slot]
+    if intent.flags != 0 or (order.flags & MARKET and intent.limit != 0):
+        return _INVALID
+    limit_ticks = intent.limit if intent.limit != 0 else order.venue_atoms
+    trigger_ticks = intent.trigger_ticks if intent.trigger_ticks != 0 else order.price_ticks
+    new = (int(-order.side), intent.size, limit_ticks, int(order.flags))
+    clauses = (clause.display_lots, clause.expiry_step)
+    entry = entry_for(terms, batch, intent.account, new, clauses)
+    code = wait(stops, terms, batch, entry, trigger_ticks)
+    if code == _WAITING:
+        drop(stops, batch.tally, slot)
+    return code
+
+
+@kernel()
 def _reached(stops: BookArrays, last_ticks: int) -> int:
     """Slot of the next stop that the last price has reached, or NO_SLOT."""
     buy_ticks, sell_ticks = stops.state[BEST_ASK], stops.state[BEST_BID]
@@ -138,24 +148,12 @@ def let_in(
         if slot == NO_SLOT:
             break
         order, clause = stops.orders[slot], stops.clauses[slot]
-        account = order.account
         limit_ticks = 0 if order.flags & MARKET else order.venue_atoms
         if not has_room(book, terms, batch, order.size_lots, limit_ticks):
             return False
-        maker_fee_ppm, taker_fee_ppm = terms.maker_fee_ppm, terms.taker_fee_ppm
-        if terms.tiered:
-            maker_fee_ppm, taker_fee_ppm = batch.rates[account, 0], batch.rates[account, 1]
-        entry = Entry(
-            int(account),
-            int(-order.side),
-            order.size_lots,
-            limit_ticks,
-            int(order.flags),
-            clause.display_lots,
-            clause.expiry_step,
-            maker_fee_ppm,
-            taker_fee_ppm,
-        )
+        waited = (int(-order.side), order.size_lots, limit_ticks, int(order.flags))
+        clauses = (clause.display_lots, clause.expiry_step)
+        entry = entry_for(terms, batch, int(order.account), waited, clauses)
         drop(stops, batch.tally, slot)
-        place(book, terms, batch, _once_in(entry))
+        place(book, terms, batch, _once_in(entry), False)
     return True

@@ -17,6 +17,7 @@ from markets.outcomes import Code
 
 LARGEST_ATOMS = 2**62
 HIGHEST_TICKS = 2**26 - 1
+NO_CALL = (-1, 0, 0)
 NEVER_RESTS = IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL
 
 
@@ -33,6 +34,8 @@ class Order:
     display_lots: int = 0
     hidden_lots: int = 0
     expiry_step: int = 0
+    call_only: bool = False
+    at_any_price: bool = False
 
     @property
     def all_lots(self) -> int:
@@ -61,6 +64,9 @@ class Rules:
     around_mid: bool = False
     opening_ticks: int = -1
     iceberg_parts: int = 100
+    collar_ppm: int = 1_000_000
+    phases: dict[int, str] = field(default_factory=dict)
+    """By step: call or halted; else trading is continuous."""
     rates: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -83,6 +89,10 @@ class ReferenceBook:
     stops: list[Stop] = field(default_factory=list)
     last_ticks: int = -1
     step: int = 0
+    phase: str = "continuous"
+    in_call: bool = False
+    edges: tuple[int, int] | None = None
+    last_call: tuple[int, int, int] = NO_CALL
 
     def rates(self, account: int) -> tuple[int, int]:
         return self.rules.rates.get(account, (self.maker_fee_ppm, self.taker_fee_ppm))
@@ -144,6 +154,162 @@ class ReferenceBook:
             if 0 < order.expiry_step < step:
                 self.cancel(order.account, order.serial)
         self.stops = [stop for stop in self.stops if not 0 < stop.order[6] < step]
+        phase = self.rules.phases.get(step, "continuous")
+        if self.in_call and phase == "continuous":
+            self.uncross()
+            self.in_call = False
+        if phase != self.phase:
+            self.phase, self.edges = phase, self.collar()
+            self.in_call = self.in_call or phase == "call"
+        self.let_in()
+
+    # ------------------------------------------------------------ calls
+
+    def collar(self) -> tuple[int, int] | None:
+        centre = self.last_ticks if self.last_ticks >= 0 else self.rules.opening_ticks
+        if centre < 0:
+            return None
+        reach = centre * self.rules.collar_ppm // 1_000_000
+        return max(centre - reach, 1), min(centre + reach, HIGHEST_TICKS)
+
+    def outside(self, side: int, limit_ticks: int) -> bool:
+        """Too eager for the call, or eager only towards orders beyond the other edge."""
+        if self.edges is None:
+            return False
+        low, high = self.edges
+        if limit_ticks > high if side == BUY else limit_ticks < low:
+            return True
+        others = [order.price_ticks for order in self.orders if order.side == -side]
+        if side == BUY:
+            return limit_ticks < low and any(ticks <= limit_ticks for ticks in others)
+        return limit_ticks > high and any(ticks >= limit_ticks for ticks in others)
+
+    def gather(self, order: tuple[int, ...]) -> Code:
+        account, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
+        if flags & FILL_OR_KILL or size_lots * self.lot_atoms > LARGEST_ATOMS:
+            return Code.INVALID
+        if flags & MARKET:
+            if self.edges is None:
+                return Code.NO_LIQUIDITY
+            limit_ticks = self.edges[1] if side == BUY else self.edges[0]
+            if self.cost(limit_ticks, size_lots) > LARGEST_ATOMS:
+                return Code.INVALID
+        elif self.outside(side, limit_ticks):
+            return Code.OUTSIDE_BAND
+        if not self.covers(account, side, size_lots, limit_ticks, False):
+            return Code.INSUFFICIENT_BALANCE
+        resting = self.rest(account, side, size_lots, limit_ticks, display_lots, expiry_step)
+        resting.call_only = bool(flags & (MARKET | IMMEDIATE_OR_CANCEL))
+        resting.at_any_price = bool(flags & MARKET)
+        return Code.RESTING
+
+    def interested(self, side: int, ticks: int) -> int:
+        """Lots of a side that would trade at a price."""
+        return sum(
+            order.all_lots
+            for order in self.orders
+            if order.side == side
+            and (order.at_any_price or side * (order.price_ticks - ticks) >= 0)
+        )
+
+    def call_price(self) -> tuple[int, int, int]:
+        """Price, volume and surplus: every price that a call may have is tried."""
+        low, high = self.edges or (0, HIGHEST_TICKS)
+        limits = [(o.side, o.price_ticks) for o in self.orders if not o.at_any_price]
+        eager = {min(t, high) if side == BUY else max(t, low) for side, t in limits}
+        centre = self.last_ticks if self.last_ticks >= 0 else self.rules.opening_ticks
+        tried = {}
+        for ticks in sorted(eager | ({centre} if centre >= 0 else set())):
+            if low <= ticks <= high:
+                demand, supply = self.interested(BUY, ticks), self.interested(SELL, ticks)
+                tried[ticks] = (min(demand, supply), demand - supply)
+        most = max((volume for volume, _ in tried.values()), default=0)
+        if most == 0:
+            return NO_CALL
+        tried = {ticks: pair for ticks, pair in tried.items() if pair[0] == most}
+        least = min(abs(surplus) for _, surplus in tried.values())
+        tried = {ticks: pair for ticks, pair in tried.items() if abs(pair[1]) == least}
+        if all(surplus > 0 for _, surplus in tried.values()):
+            chosen = max(tried)
+        elif all(surplus < 0 for _, surplus in tried.values()):
+            chosen = min(tried)
+        elif centre >= 0:
+            chosen = min(tried, key=lambda ticks: (abs(ticks - centre), ticks))
+        else:
+            chosen = (min(tried) + max(tried)) // 2
+        demand, supply = self.interested(BUY, chosen), self.interested(SELL, chosen)
+        return chosen, min(demand, supply), demand - supply
+
+    def uncross(self) -> None:
+        """Trade at one price, market orders first; then what was for this call only leaves."""
+        self.last_call = self.call_price()
+        left_lots = self.last_call[1]
+        while left_lots:
+            bid, ask = (
+                sorted(self.side(side), key=lambda order: not order.at_any_price)[0]
+                for side in (BUY, SELL)
+            )
+            lots = min(bid.left_lots, ask.left_lots)
+            self.meet(bid, ask, lots)
+            left_lots -= lots
+        for order in list(self.orders):
+            if order.call_only:
+                self.cancel(order.account, order.serial)
+
+    def meet(self, bid: Order, ask: Order, lots: int) -> None:
+        """Two resting orders trade at the call's price, each at its maker rate without rebate."""
+        price_ticks = self.last_call[0]
+        base_atoms, quote_atoms = lots * self.lot_atoms, self.cost(price_ticks, lots)
+        freed = []
+        for order in (bid, ask):
+            before = self.escrowed(order)
+            order.size_lots -= lots
+            order.left_lots -= lots
+            after = self.escrowed(order)
+            freed.append((before[0] - after[0], before[1] - after[1]))
+            self.hold(order.account, -freed[-1][0], -freed[-1][1])
+        bid_fee = fee(quote_atoms, max(bid.rate_ppm, 0))
+        bid_fee = min(bid_fee, freed[0][1] - self.cost(bid.price_ticks, lots))
+        ask_fee = fee(quote_atoms, max(ask.rate_ppm, 0))
+        self.move(bid.account, base_atoms, -quote_atoms - bid_fee)
+        self.move(ask.account, -base_atoms, quote_atoms - ask_fee)
+        self.fees_atoms += bid_fee + ask_fee
+        self.last_ticks = price_ticks
+        for order in (bid, ask):
+            self.show_more(order)
+        exchanged = (lots, base_atoms, quote_atoms, bid_fee, ask_fee)
+        self.fills.append((bid.account, ask.account, ask.serial, BUY, price_ticks, *exchanged))
+
+    # ------------------------------------------------------------ orders
+
+    def rest(
+        self,
+        account: int,
+        side: int,
+        size_lots: int,
+        limit_ticks: int,
+        display_lots: int,
+        expiry_step: int,
+    ) -> Order:
+        self.placed += 1
+        shown = min(size_lots, display_lots) if display_lots else size_lots
+        rate = self.rates(account)[0]
+        order = Order(
+            self.placed, account, side, limit_ticks, shown, size_lots, rate, 0,
+            display_lots, size_lots - shown, expiry_step,
+        )  # fmt: skip
+        self.hold(account, *self.escrowed(order))
+        self.orders.append(order)
+        return order
+
+    def show_more(self, order: Order) -> None:
+        """An order that has given all it showed leaves, or shows more behind the others."""
+        if order.left_lots == 0:
+            self.remove(order)
+            if order.hidden_lots:
+                order.left_lots = min(order.display_lots, order.hidden_lots)
+                order.hidden_lots -= order.left_lots
+                self.orders.append(order)
 
     def is_valid(self, order: tuple[int, ...]) -> bool:
         _, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
@@ -163,7 +329,7 @@ class ReferenceBook:
         if self.rules.pro_rata and size_lots >= 2**31:
             return False
         if flags & MARKET:
-            return not flags & FILL_OR_KILL
+            return True
         if not 0 < limit_ticks <= HIGHEST_TICKS:
             return False
         notional_atoms = self.cost(limit_ticks, size_lots)
@@ -172,7 +338,7 @@ class ReferenceBook:
     def band(self) -> tuple[int, int]:
         centre = self.last_ticks if self.last_ticks >= 0 else self.rules.opening_ticks
         bids, asks = self.side(BUY), self.side(SELL)
-        if self.rules.around_mid and bids and asks:
+        if self.rules.around_mid and bids and asks and self.phase == "continuous":
             centre = (bids[0].price_ticks + asks[0].price_ticks) // 2
         if not self.rules.band_ppm or centre < 0:
             return 0, HIGHEST_TICKS
@@ -186,7 +352,9 @@ class ReferenceBook:
         low, high = self.band()
         if not flags & MARKET and not low <= limit_ticks <= high:
             return Code.OUTSIDE_BAND
-        if 0 < self.rules.most_orders <= others and not flags & NEVER_RESTS:
+        if 0 < self.rules.most_orders <= others and (
+            self.phase == "call" or not flags & NEVER_RESTS
+        ):
             return Code.TOO_MANY_ORDERS
         return None
 
@@ -209,6 +377,8 @@ class ReferenceBook:
                 return Code.INVALID
             if not 0 < trigger_ticks <= HIGHEST_TICKS:
                 return Code.INVALID
+            if self.phase == "halted":
+                return Code.HALTED
             self.placed += 1
             self.stops.append(Stop(self.placed, trigger_ticks, order))
             return Code.WAITING
@@ -216,7 +386,7 @@ class ReferenceBook:
 
     def let_in(self) -> None:
         """Stops that the last price has reached enter, one by one."""
-        while self.last_ticks >= 0:
+        while self.last_ticks >= 0 and self.phase == "continuous":
             buys = [s for s in self.stops if s.order[1] == BUY]
             sells = [s for s in self.stops if s.order[1] == SELL]
             buys = [s for s in buys if s.trigger_ticks <= self.last_ticks]
@@ -235,12 +405,42 @@ class ReferenceBook:
         may_rest = not order[4] & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL | MARKET)
         return (*order[:6], order[6] if may_rest else 0)
 
-    def amend(self, account: int, serial: int, size_lots: int, limit_ticks: int) -> Code:
+    def amend_stop(
+        self, account: int, serial: int, size_lots: int, limit_ticks: int, trigger_ticks: int
+    ) -> Code:
+        """A new stop in the place of an old one."""
+        for stop in self.stops:
+            if stop.serial == serial and stop.account == account:
+                _, side, _, old_limit, flags, *clauses = stop.order
+                if flags & MARKET and limit_ticks:
+                    return Code.INVALID
+                terms = (side, size_lots, limit_ticks or old_limit, flags, *clauses)
+                code = self.place(account, *terms, trigger_ticks or stop.trigger_ticks)
+                if code == Code.WAITING:
+                    self.stops.remove(stop)
+                return code
+        return Code.UNKNOWN_ORDER
+
+    def gives_way(self, account: int, side: int, limit_ticks: int) -> bool:
+        """Whether an order would meet one of its own before any other, and be refused."""
+        if self.self_trade != "cancel_newest" or self.phase != "continuous":
+            return False
+        opposite = self.side(-side)
+        if not opposite or side * (limit_ticks - opposite[0].price_ticks) < 0:
+            return False
+        there = [o for o in opposite if o.price_ticks == opposite[0].price_ticks]
+        return any(o.account == account for o in (there if self.rules.pro_rata else there[:1]))
+
+    def amend(
+        self, account: int, serial: int, size_lots: int, limit_ticks: int, trigger_ticks: int = 0
+    ) -> Code:
         own = [o for o in self.orders if o.serial == serial and o.account == account]
         if not own:
-            return Code.UNKNOWN_ORDER
+            return self.amend_stop(account, serial, size_lots, limit_ticks, trigger_ticks)
         old = own[0]
         limit_ticks = limit_ticks or old.price_ticks
+        if trigger_ticks:
+            return Code.INVALID
         if limit_ticks == old.price_ticks and 0 < size_lots <= old.all_lots:
             before = self.escrowed(old)
             less = old.all_lots - size_lots
@@ -251,32 +451,42 @@ class ReferenceBook:
             after = self.escrowed(old)
             self.hold(account, after[0] - before[0], after[1] - before[1])
             return Code.RESTING
-        clauses = (old.display_lots if old.hidden_lots or old.display_lots else 0, old.expiry_step)
-        order = (account, old.side, size_lots, limit_ticks, 0, *clauses)
-        if not self.is_valid(order):
+        order = (account, old.side, size_lots, limit_ticks, 0, old.display_lots, old.expiry_step)
+        if old.call_only or not self.is_valid(order):
             return Code.INVALID
+        if self.phase == "halted":
+            return Code.HALTED
         refused = self.refusal(order, 0)
         if refused is not None:
             return refused
+        if self.phase == "call" and self.outside(old.side, limit_ticks):
+            return Code.OUTSIDE_BAND
         held = self.escrowed(old)
         self.hold(account, -held[0], -held[1])
         covered = self.covers(account, old.side, size_lots, limit_ticks, True)
         self.hold(account, *held)
         if not covered:
             return Code.INSUFFICIENT_BALANCE
+        if self.gives_way(account, old.side, limit_ticks):
+            return Code.SELF_TRADE
         self.cancel(account, serial)
-        code = self.enter(order)
-        return code if code > 0 else Code.CANCELLED
+        return self.take_in(order)
 
     def enter(self, order: tuple[int, ...]) -> Code:
-        account, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
+        account = order[0]
         if not self.is_valid(order):
             return Code.INVALID
+        if self.phase == "halted":
+            return Code.HALTED
         refused = self.refusal(order, sum(o.account == account for o in self.orders))
-        if refused is not None:
-            return refused
+        return self.take_in(order) if refused is None else refused
+
+    def take_in(self, order: tuple[int, ...]) -> Code:
+        account, side, size_lots, limit_ticks, flags, display_lots, expiry_step = order
+        if self.phase == "call":
+            return self.gather(order)
         if flags & MARKET:
-            return self.place_market(account, side, size_lots)
+            return self.place_market(account, side, size_lots, bool(flags & FILL_OR_KILL))
         opposite = self.side(-side)
         crosses = bool(opposite) and side * (limit_ticks - opposite[0].price_ticks) >= 0
         if crosses and flags & POST_ONLY:
@@ -294,15 +504,7 @@ class ReferenceBook:
                 return Code.PARTLY_FILLED
             stopped = barred and len(self.orders) == resting
             return Code.SELF_TRADE if stopped else Code.UNFILLED
-        self.placed += 1
-        shown = min(left_lots, display_lots) if display_lots else left_lots
-        rate = self.rates(account)[0]
-        resting_order = Order(
-            self.placed, account, side, limit_ticks, shown, left_lots, rate, 0,
-            display_lots if shown < left_lots else 0, left_lots - shown, expiry_step,
-        )  # fmt: skip
-        self.hold(account, *self.escrowed(resting_order))
-        self.orders.append(resting_order)
+        self.rest(account, side, left_lots, limit_ticks, display_lots, expiry_step)
         return Code.RESTING
 
     def would_leave(self, account: int, side: int, size_lots: int, limit_ticks: int) -> int:
@@ -321,9 +523,14 @@ class ReferenceBook:
         spare = may_do_both and min(self.rates(account)) > 0
         return quote_atoms >= notional_atoms + fee(notional_atoms, dearest) + spare
 
-    def place_market(self, account: int, side: int, size_lots: int) -> Code:
+    def place_market(self, account: int, side: int, size_lots: int, whole: bool = False) -> Code:
         if not self.side(-side):
             return Code.NO_LIQUIDITY
+        if whole:
+            if self.would_leave(account, side, size_lots, self.band()[side == BUY]):
+                return Code.UNFILLED
+            if deepcopy(self).place_market(account, side, size_lots) != Code.FILLED:
+                return Code.INSUFFICIENT_BALANCE
         resting = len(self.orders)
         base_atoms, quote_atoms = self.balances[account]
         low, high = self.band()
@@ -424,12 +631,7 @@ class ReferenceBook:
         self.move(taker, -order.side * base_atoms, order.side * quote_atoms - taker_fee)
         self.fees_atoms += taker_fee + maker_fee
         self.last_ticks = order.price_ticks
-        if order.left_lots == 0:
-            self.remove(order)
-            if order.hidden_lots:
-                order.left_lots = min(order.display_lots, order.hidden_lots)
-                order.hidden_lots -= order.left_lots
-                self.orders.append(order)
+        self.show_more(order)
         exchanged = (lots, base_atoms, quote_atoms, taker_fee, maker_fee)
         self.fills.append(
             (taker, order.account, order.serial, -order.side, order.price_ticks, *exchanged)
