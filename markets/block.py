@@ -19,7 +19,7 @@ from markets.intents import INCLUDE
 from markets.kernel import njit
 from markets.ledger import Matrix
 from markets.mempool import Pending
-from markets.sequencing import Ordering, account_keys, first_rows
+from markets.sequencing import Ordering, Roster, account_keys, first_rows
 
 WAITS, TAKEN, NAMED, DROPPED = 0, 1, 2, 3
 
@@ -147,7 +147,7 @@ def names(pending: Pending, first: Numbers) -> tuple[Numbers, Numbers]:
 def ordered(
     ordering: Ordering,
     bids: Bids,
-    latency_seconds: NDArray[np.float64],
+    accounts: Roster,
     rng: np.random.Generator,
 ) -> Numbers:
     """Positions of the transactions in the order in which the builder looks at them.
@@ -155,7 +155,7 @@ def ordered(
     By tip per gas, where that is the rule; a bundle that names others stands before the first of
     them, and rivals for the same place go by their own tips.
     """
-    keys = account_keys(ordering, latency_seconds, rng)[bids.sender]
+    keys = account_keys(ordering, accounts, rng)[accounts.place[bids.sender]]
     rank = bids.tip_atoms / bids.gas if ordering is Ordering.PRIORITY_FEE else -keys
     place, namers = rank.copy(), np.diff(bids.begins)
     if len(bids.named):

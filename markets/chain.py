@@ -202,7 +202,7 @@ class Chain(Domain):
         if blocks and self._is_free(intents):
             if len(intents) < 2:
                 return intents
-            return sequence(intents, self.ordering, self._market.latency_seconds, rng)
+            return sequence(intents, self.ordering, self.roster, rng)
         if len(intents):
             self.mempool.add(intents, moment.seconds)
         taken: list[NDArray[np.void]] = []
@@ -240,7 +240,7 @@ class Chain(Domain):
             self.base_fee.after(0)
             return pending.rows
         bids = self._bids(pending)
-        order = ordered(self.ordering, bids, self._market.latency_seconds, rng)
+        order = ordered(self.ordering, bids, self.roster, rng)
         state = np.zeros(len(order), np.int64)
         place = (self._column, self.builder, self.burner)
         balances, limit = self._market.ledger.balances, self.base_fee.gas_limit

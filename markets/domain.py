@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from markets.intents import INTENT
 from markets.outcomes import NO_FLOWS, Flows
+from markets.sequencing import Roster, roster
 from markets.venue import Moment
 
 if TYPE_CHECKING:
@@ -23,10 +24,18 @@ class Domain(ABC):
     """An exchange or a chain."""
 
     name: str
+    roster: Roster
+    """The accounts held here, from `begin` on."""
 
     def open(self, market: "Market") -> None:
         """Take up accounts of its own, before the first step."""
         self._market = market
+
+    def begin(self) -> None:
+        """Called once, when all accounts are open."""
+        ledger, market = self._market.ledger, self._market
+        number = ledger.domain_names.index(self.name) if self.name in ledger.domain_names else -1
+        self.roster = roster(ledger.domain == number, market.latency_seconds)
 
     def observe(self, moment: Moment) -> Any:
         """The domain's state as agents may see it: frozen, valid for this step."""

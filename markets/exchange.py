@@ -63,7 +63,11 @@ class Exchange(Domain):
         self.travelling = np.zeros(0, INTENT)
         """Messages that were sent and have not arrived."""
         self._due_seconds = np.zeros(0)
-        self._last_arrival_seconds = np.zeros(0)
+
+    def begin(self) -> None:
+        """See `Domain.begin`."""
+        super().begin()
+        self._last_arrival_seconds = np.zeros(len(self.roster.latency_seconds))
 
     def batch(
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
@@ -78,7 +82,7 @@ class Exchange(Domain):
     ) -> NDArray[np.void]:
         """What arrives in this step, in order, as rows of its own."""
         if self.gateway is None:
-            return sequence_by_venue(intents, self.ordering, self._market.latency_seconds, rng)
+            return sequence_by_venue(intents, self.ordering, self.roster, rng)
         waiting = np.concatenate([self.travelling, np.ascontiguousarray(intents)])
         arrival = self._arrivals(self.gateway, intents["account"], moment, rng)
         due = np.concatenate([self._due_seconds, arrival])
@@ -88,7 +92,7 @@ class Exchange(Domain):
         batch = take(waiting, np.flatnonzero(arrived))
         if self.ordering is Ordering.ARRIVAL:
             return sequence_by_arrival(batch, due[arrived])
-        return sequence_by_venue(batch, self.ordering, self._market.latency_seconds, rng)
+        return sequence_by_venue(batch, self.ordering, self.roster, rng)
 
     def _arrivals(
         self,
@@ -99,14 +103,11 @@ class Exchange(Domain):
     ) -> NDArray[np.float64]:
         """When messages that these accounts send now arrive.
 
-        Every account has its draw, whoever sends, so that nobody's depends on the others; only
-        those who send have an arrival that their later messages must not overtake.
+        Every account held here has its draw, whoever sends, so that nobody's depends on the others;
+        only those who send have an arrival that their later messages must not overtake.
         """
-        latency = self._market.latency_seconds
+        latency, place = self.roster.latency_seconds, self.roster.place[accounts]
         arrival = moment.seconds + latency + gateway.draw(len(latency), rng)
         last = self._last_arrival_seconds
-        if len(last) < len(latency):
-            last = np.concatenate([last, np.zeros(len(latency) - len(last))])
-        last[accounts] = np.maximum(arrival[accounts], last[accounts])
-        self._last_arrival_seconds = last
-        return last[accounts]
+        last[place] = np.maximum(arrival[place], last[place])
+        return last[place]

@@ -110,6 +110,8 @@ class Market:
 
     def begin(self) -> None:
         """Close the set-up: from here on only venues move money."""
+        for domain in self.domains.values():
+            domain.begin()
         for venue in self.venues.values():
             venue.begin()
         self._balances_view = self.ledger.balances.view()

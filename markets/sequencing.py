@@ -6,10 +6,12 @@ Rules order whole accounts, so that an account's own intents keep their order:
     random         a fresh random order of accounts in each batch
     priority_fee   highest tip first (a bundle counts by its first tip), equal tips at random
 
-The result depends on accounts, never on the order in which agents were asked.
+The result depends on accounts, never on the order in which agents were asked; and on those of the
+domain alone: who is listed elsewhere draws no lot here.
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,26 +73,43 @@ def first_rows(number: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate(([0], np.flatnonzero(np.diff(number)) + 1)).astype(np.int64)
 
 
+class Roster(NamedTuple):
+    """The accounts of one domain, numbered in the order of the ledger.
+
+    `place` is by row of the ledger: 1, 2, ... for accounts of the domain, 0 for all others, whose
+    intents no venue carries out here. `latency_seconds` is by place.
+    """
+
+    place: NDArray[np.int64]
+    latency_seconds: NDArray[np.float64]
+
+
+def roster(held_here: NDArray[np.bool_], latency_seconds: NDArray[np.float64]) -> Roster:
+    """The roster of the accounts marked; both arrays are by row of the ledger."""
+    place = np.where(held_here, held_here.cumsum(), 0)
+    return Roster(place, np.append(0.0, latency_seconds[held_here]))
+
+
 def account_keys(
-    ordering: Ordering, latency_seconds: NDArray[np.float64], rng: np.random.Generator
+    ordering: Ordering, accounts: Roster, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A number in [0, 1) for each account: lower comes first. `latency_seconds` is by account."""
-    accounts = len(latency_seconds)
+    """A number in [0, 1) for each place of the roster: lower comes first."""
+    places = len(accounts.latency_seconds)
     if ordering is not Ordering.ARRIVAL:
-        return rng.random(accounts)
-    keys = np.empty(accounts)
-    keys[np.argsort(latency_seconds, kind="stable")] = np.arange(accounts) / accounts
+        return rng.random(places)
+    keys = np.empty(places)
+    keys[np.argsort(accounts.latency_seconds, kind="stable")] = np.arange(places) / places
     return keys
 
 
 def sequence(
     intents: NDArray[np.void],
     ordering: Ordering,
-    latency_seconds: NDArray[np.float64],
+    accounts: Roster,
     rng: np.random.Generator,
 ) -> NDArray[np.void]:
     """Put intents in their order of execution, whatever venue they are for."""
-    keys = account_keys(ordering, latency_seconds, rng)[intents["account"]]
+    keys = account_keys(ordering, accounts, rng)[accounts.place[intents["account"]]]
     if ordering is not Ordering.PRIORITY_FEE:
         return take(intents, np.argsort(keys, kind="stable"))
     number = transactions(intents)
@@ -101,16 +120,16 @@ def sequence(
 def sequence_by_venue(
     intents: NDArray[np.void],
     ordering: Ordering,
-    latency_seconds: NDArray[np.float64],
+    accounts: Roster,
     rng: np.random.Generator,
 ) -> NDArray[np.void]:
     """The same for domains whose venues run one after the other, in the order of their listing."""
     if ordering is Ordering.RANDOM:
         ordered = np.empty_like(intents)
-        _draw_lots(intents, rng.random(len(latency_seconds)), ordered)
+        _draw_lots(intents, accounts.place, rng.random(len(accounts.latency_seconds)), ordered)
         return ordered
-    account = intents["account"]
-    return take(intents, np.lexsort((account, latency_seconds[account], intents["venue"])))
+    place = accounts.place[intents["account"]]
+    return take(intents, np.lexsort((place, accounts.latency_seconds[place], intents["venue"])))
 
 
 def sequence_by_arrival(
@@ -122,9 +141,12 @@ def sequence_by_arrival(
 
 @njit()
 def _draw_lots(
-    intents: NDArray[np.void], lots: NDArray[np.float64], ordered: NDArray[np.void]
+    intents: NDArray[np.void],
+    place: NDArray[np.int64],
+    lots: NDArray[np.float64],
+    ordered: NDArray[np.void],
 ) -> None:
-    """Order rows by venue, then by the lot of their account, which is uniform in [0, 1).
+    """Order rows by venue, then by the lot of their account's place, which is uniform in [0, 1).
 
     As many buckets as rows, of equal width: few lots fall into the same, which are then inserted.
     """
@@ -134,19 +156,19 @@ def _draw_lots(
     drawn, bucket, order = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
     ends = np.zeros(count + 1, np.int64)
     for row in range(count):
-        drawn[row] = intents[row].venue + lots[intents[row].account]
+        drawn[row] = intents[row].venue + lots[place[intents[row].account]]
         bucket[row] = min(int(drawn[row] / venues * count), count - 1)
         ends[bucket[row] + 1] += 1
-    for place in range(count):
-        ends[place + 1] += ends[place]
+    for at in range(count):
+        ends[at + 1] += ends[at]
     for row in range(count):
         order[ends[bucket[row]]] = row
         ends[bucket[row]] += 1
-    for place in range(count):
-        row, to = order[place], place
+    for at in range(count):
+        row, to = order[at], at
         while to > 0 and drawn[order[to - 1]] > drawn[row]:
             order[to] = order[to - 1]
             to -= 1
         order[to] = row
-    for place in range(count):
-        ordered[place] = intents[order[place]]
+    for at in range(count):
+        ordered[at] = intents[order[at]]

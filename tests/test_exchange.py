@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from agents.random_agents import RandomCohort
+from experiments.scenario import AgentSpec, Scenario
+from experiments.world import World
 from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
 from markets.exchange import Exchange, Gateway
@@ -136,6 +139,42 @@ def test_an_exchange_beside_another_trades_as_if_alone():
     alone = Exchange("one", Ordering.ARRIVAL)
     beside = Exchange("one", Ordering.ARRIVAL), Exchange("two", Ordering.ARRIVAL)
     assert tops(alone) == tops(*beside)
+
+
+@pytest.mark.parametrize("law", [None, "exponential"])
+@pytest.mark.parametrize("name", ["another", "the_last"])
+@pytest.mark.parametrize("count", [1, 40])
+def test_who_joins_another_exchange_changes_no_fill_of_this_one(law, name, count):
+    """Whether the newcomers' accounts come before or behind those of this exchange."""
+    gateway = law and Gateway(mean_seconds=0.7, law=law)
+
+    def fills(*joining: AgentSpec) -> list[tuple]:
+        crowd = RandomCohort.Params(venue="book_one", count=30, low_ticks=40, high_ticks=60)
+        names = ("one", "two")
+        world = World(
+            Scenario(
+                domains=[Exchange(name, Ordering.RANDOM, gateway) for name in names],
+                venues=[OrderBook(f"book_{name}", name, GRID) for name in names],
+                agents=[AgentSpec("crowd", RandomCohort, crowd), *joining],
+                processes=[],
+                steps=40,
+                step_seconds=1.0,
+            ),
+            seed=4,
+        )
+        for _ in range(40):
+            world.step()
+        table, ledger = world.recorder.tables()["fills"], world.market.ledger
+        first = np.flatnonzero(ledger.owner == ledger.owner_names.index("crowd"))[0]
+        for side in ("taker_account", "maker_account"):
+            table[side] = table[side] - first
+        rows = zip(*(np.asarray(column).tolist() for column in table.values()), strict=True)
+        return [row for row in rows if "book_one" in row]
+
+    alone = fills()
+    newcomers = RandomCohort.Params(venue="book_two", count=count)
+    assert len(alone) > 200
+    assert alone == fills(AgentSpec(name, RandomCohort, newcomers))
 
 
 def test_an_exchange_takes_no_tips():

@@ -8,12 +8,25 @@ from hypothesis import strategies as st
 from markets.chain import Chain
 from markets.errors import ConfigError
 from markets.intents import BUY, FIELDS, INTENT, bundle, cancel, limit_order, stack, with_tip
-from markets.sequencing import Ordering, run_starts, sequence, sequence_by_venue, transactions
+from markets.sequencing import (
+    Ordering,
+    Roster,
+    roster,
+    run_starts,
+    sequence,
+    sequence_by_venue,
+    transactions,
+)
 from markets.venue import Moment
 
 
 def orders(*accounts: int) -> np.ndarray:
     return stack([limit_order(0, account, BUY, at + 1, 10) for at, account in enumerate(accounts)])
+
+
+def alone(latency_seconds: np.ndarray) -> Roster:
+    """The roster of a domain that holds every account but the issuer's."""
+    return roster(np.arange(len(latency_seconds)) > 0, latency_seconds)
 
 
 def rng() -> np.random.Generator:
@@ -22,7 +35,7 @@ def rng() -> np.random.Generator:
 
 @pytest.mark.parametrize("ordering", list(Ordering))
 def test_an_accounts_own_intents_keep_their_order(ordering: Ordering) -> None:
-    batch = sequence(orders(2, 1, 2, 3, 1, 2), ordering, np.zeros(4), rng())
+    batch = sequence(orders(2, 1, 2, 3, 1, 2), ordering, alone(np.zeros(4)), rng())
     for account in (1, 2, 3):
         sizes = batch["size"][batch["account"] == account]
         assert sizes.tolist() == sorted(sizes.tolist())
@@ -32,29 +45,29 @@ def test_an_accounts_own_intents_keep_their_order(ordering: Ordering) -> None:
 @pytest.mark.parametrize("ordering", list(Ordering))
 def test_the_order_of_asking_changes_nothing(ordering: Ordering) -> None:
     asked = stack([limit_order(0, account, BUY, account, 10) for account in range(1, 9)])
-    one = sequence(asked, ordering, np.arange(9.0), rng())
-    two = sequence(asked[::-1].copy(), ordering, np.arange(9.0), rng())
+    one = sequence(asked, ordering, alone(np.arange(9.0)), rng())
+    two = sequence(asked[::-1].copy(), ordering, alone(np.arange(9.0)), rng())
     assert np.array_equal(one, two)
 
 
 def test_arrival_goes_by_latency() -> None:
     latency = np.array([0.0, 0.3, 0.1, 0.2])
-    batch = sequence(orders(1, 2, 3), Ordering.ARRIVAL, latency, rng())
+    batch = sequence(orders(1, 2, 3), Ordering.ARRIVAL, alone(latency), rng())
     assert batch["account"].tolist() == [2, 3, 1]
 
 
 def test_random_orders_differ_from_step_to_step() -> None:
     generator = rng()
     asked = orders(*range(1, 30))
-    one = sequence(asked, Ordering.RANDOM, np.zeros(30), generator)
-    two = sequence(asked, Ordering.RANDOM, np.zeros(30), generator)
+    one = sequence(asked, Ordering.RANDOM, alone(np.zeros(30)), generator)
+    two = sequence(asked, Ordering.RANDOM, alone(np.zeros(30)), generator)
     assert not np.array_equal(one, two)
 
 
 def test_tips_come_first_and_bundles_stay_together() -> None:
     tied = bundle([with_tip(cancel(0, 2, 1), 5), cancel(0, 2, 2)])
     intents = [limit_order(0, 1, BUY, 1, 1), *tied, with_tip(limit_order(0, 3, BUY, 1, 1), 9)]
-    batch = sequence(stack(intents), Ordering.PRIORITY_FEE, np.zeros(4), rng())
+    batch = sequence(stack(intents), Ordering.PRIORITY_FEE, alone(np.zeros(4)), rng())
     assert batch["account"].tolist() == [3, 2, 2, 1]
     assert transactions(batch).tolist() == [0, 1, 1, 2]
 
@@ -69,9 +82,23 @@ def test_lots_decide_within_a_venue(places: list[tuple[int, int]], seed: int) ->
     )
     lots = np.random.default_rng(seed).random(13)
     rng = np.random.default_rng(seed)
-    batch = sequence_by_venue(asked, Ordering.RANDOM, np.zeros(13), rng)
+    batch = sequence_by_venue(asked, Ordering.RANDOM, alone(np.zeros(13)), rng)
     expected = sorted(range(len(places)), key=lambda at: (places[at][0], lots[places[at][1]], at))
     assert batch["size"].tolist() == [at + 1 for at in expected]
+
+
+@pytest.mark.parametrize("ordering", list(Ordering))
+@pytest.mark.parametrize("how", [sequence, sequence_by_venue])
+def test_only_accounts_held_here_draw(how, ordering: Ordering) -> None:
+    """The same four customers on rows 1 to 4, and on rows among those of another domain."""
+    latency, rows = np.array([0.4, 0.1, 0.3, 0.1]), np.array([2, 5, 6, 9])
+    here, latency_there = np.zeros(12, np.bool_), np.full(12, 0.2)
+    here[rows], latency_there[rows] = True, latency
+    one, two = rng(), rng()
+    for _ in range(20):
+        few = how(orders(1, 2, 3, 4), ordering, alone(np.append(0.0, latency)), one)
+        many = how(orders(*rows), ordering, roster(here, latency_there), two)
+        assert rows[few["account"] - 1].tolist() == many["account"].tolist()
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.integers(-2, 2)), max_size=30))
