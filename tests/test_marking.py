@@ -40,12 +40,21 @@ def test_the_mark_follows_the_book_within_the_bandwidth() -> None:
     assert marking.mark == pytest.approx(100.0 + np.exp(-1 / 30), rel=1e-9)
 
 
+def test_only_the_moving_basis_has_a_band() -> None:
+    """A book 3 % below the index for long: the other rules follow it all the way."""
+    for rule, mark in (("moving_basis", 99.5), ("median", 97.0), ("oracle_median", 97.0)):
+        marking = marking_of(MarkingParams(mark_rule=rule, interest_rate=0.0))
+        for step in range(600):
+            marking.update([100.0], np.nan, book_quotes(97.0), moment(step))
+        assert marking.mark == pytest.approx(mark)
+
+
 def test_the_median_mark_ignores_a_book_that_runs_away() -> None:
     marking = marking_of(MarkingParams(mark_rule="median"))
     for step in range(300):
         marking.update([100.0], np.nan, book_quotes(100.0), moment(step))
     marking.update([100.0], np.nan, book_quotes(120.0), moment(300))
-    assert 100.0 <= marking.mark < 100.1
+    assert 100.0 <= marking.mark < 100.2
 
 
 def test_the_funding_rate_is_that_of_the_average_premium() -> None:

@@ -49,6 +49,7 @@ class MarkingParams(FundingParams):
     mark_rule: MarkRule = MarkRule.MOVING_BASIS
     basis_ema_seconds: float = Field(default=150.0, gt=0)
     basis_bandwidth: float = Field(default=0.005, ge=0)
+    """Bound of a sample of the basis as a part of the index, for the rule moving_basis alone."""
     impact_notional_quote: float = Field(default=4_000.0, gt=0)
     index_rule: IndexRule = IndexRule.MEDIAN
     index_weights: tuple[float, ...] = ()
@@ -84,7 +85,9 @@ class Marking:
             return
         self.index = index
         if not isnan(book.mid):
-            sample = bounded_basis(book.mid, index, self.params.basis_bandwidth)
+            sample = book.mid - index
+            if self.params.mark_rule is MarkRule.MOVING_BASIS:
+                sample = bounded_basis(book.mid, index, self.params.basis_bandwidth)
             self._basis_numerator, self._basis_denominator = ema_step(
                 self._basis_numerator,
                 self._basis_denominator,
