@@ -221,6 +221,46 @@ def test_a_venue_pays_on_its_mark_or_on_the_index(on, price) -> None:
     )
 
 
+@pytest.mark.parametrize("step_seconds", [3_600.0, 28_800.0, 43_200.0, 86_400.0])
+def test_every_stamp_that_a_step_passes_is_paid(step_seconds) -> None:
+    """Three days of a premium of 0.2 %, so 0.15 % a stamp: nine stamps, however long the steps."""
+    for rule in ("damped", "dead_band"):
+        funding = meter(funding_rule=rule, interest_rate=0.0001)
+        paid = 0
+        for step in range(round(3 * 86_400 / step_seconds) + 1):
+            now = moment(step, step_seconds)
+            funding.sample(premium_of(0.002), 100.0, 100.2, now)
+            paid += funding.due_1e9(now)
+        assert paid == 9 * 1_500_000
+
+
+def test_a_limited_rate_takes_a_limited_step_at_each_stamp_that_is_passed() -> None:
+    """BitMEX: changes of at most 0.75 MM = 2.25 % up to 0.75 (IM - MM) = 1.5 %."""
+    margins = (50_000, 48_000)
+    rates_of = []
+    for step_seconds in (28_800.0, 86_400.0):
+        funding = meter(margins, funding_rule="step_limited", interest_rate=0.0)
+        paid = 0
+        for step in range(round(86_400 / step_seconds) + 1):
+            now = moment(step, step_seconds)
+            funding.sample(premium_of(-0.01 if step == 0 else 0.5), 100.0, 150.0, now)
+            paid += funding.due_1e9(now)
+        rates_of.append((paid, funding.rate))
+    assert rates_of[0][1] == rates_of[1][1] == pytest.approx(0.75 * 0.002)
+    assert rates_of[0][0] == rates_of[1][0]
+
+
+def test_votes_of_a_day_make_the_rates_of_its_stamps() -> None:
+    """A day in a step, its votes a day ago: three stamps of 480 minutes each."""
+    funding = meter(funding_rule="votes", interest_rate=0.0)
+    paid = 0
+    for step in range(3):
+        now = moment(step, 86_400.0)
+        funding.sample(premium_of(0.001), 100.0, 100.1, now)
+        paid += funding.due_1e9(now)
+    assert paid == 2 * 3 * 1_000_000
+
+
 def test_rules_without_a_continuous_form_are_refused() -> None:
     with pytest.raises(ConfigError, match="continuous"):
         Perpetual.Params.read({"funding_rule": "votes", "funding_charge": "continuous"})

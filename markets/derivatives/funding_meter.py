@@ -8,7 +8,8 @@
     dead_band     max(d, p) + min(-d, p), p the mean of mark/index - 1 (Deribit)
 
 F is the rate of one interval, the others of a period of 8 h; IM and MM margin rates of the lowest
-bracket, d the damper. Charged at stamps, F falls due at whole multiples of the interval. Charged
+bracket, d the damper. Charged at stamps, F falls due at whole multiples of the interval; a step
+that passes several pays each, from the same premiums or from its own minutes of votes. Charged
 continuously, the rate of the step's own premium falls due for the time since the last step, counted
 by its running total C: what is due is round(C*10**9) less what was, so that nothing is lost however
 short the steps; only damped and dead_band know that. Left out: several proposers a block.
@@ -153,11 +154,28 @@ class FundingMeter:
         """The rate that falls due now, in 1e-9 of the notional; 0 where none does."""
         if self.is_continuous:
             return self._growth_1e9(moment)
-        if not crosses(moment, self.params.funding_interval_seconds):
-            return 0
-        self.rate = self._interval_rate()
-        self._samples.clear()
-        return round(self.rate * RATE_SCALE)
+        stamps = 0
+        if moment.seconds > 0:
+            stamps = _multiples(moment, self.params.funding_interval_seconds)
+        samples, due_1e9 = self._samples, 0
+        for stamp in range(stamps):
+            self._samples = self._of_stamp(samples, stamp)
+            self.rate = self._interval_rate()
+            due_1e9 += round(self.rate * RATE_SCALE)
+        if stamps:
+            self._samples = []
+        return due_1e9
+
+    def _of_stamp(self, samples: list[float], stamp: int) -> list[float]:
+        """What the n-th stamp of a step averages: its own minutes of votes, else all there is."""
+        if self.params.funding_rule is not FundingRule.VOTES:
+            return samples
+        minutes = self._minutes()
+        return samples[stamp * minutes : (stamp + 1) * minutes]
+
+    def _minutes(self) -> int:
+        """Whole minutes of an interval, at least one."""
+        return max(1, round(self.params.funding_interval_seconds / _SECONDS_A_MINUTE))
 
     def _growth_1e9(self, moment: Moment) -> int:
         """Growth of the running total over the step that has just ended."""
@@ -187,8 +205,9 @@ class FundingMeter:
 
     def _voted_rate(self) -> float:
         params = self.params
-        minutes = round(params.funding_interval_seconds / _SECONDS_A_MINUTE)
-        rule = PremiumSamplesRule(minutes, params.vote_tail_ppm, round(params.interest_rate * PPM))
+        rule = PremiumSamplesRule(
+            self._minutes(), params.vote_tail_ppm, round(params.interest_rate * PPM)
+        )
         votes_ppm = [int(each) for each in self._samples]
         rate_ppm = sampled_rate_ppm(votes_ppm, rule, self._cap_ppm(_RATE_CLAMP_PPM))
         return float(period_rate(rate_ppm, params.funding_interval_seconds))
