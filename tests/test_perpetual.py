@@ -99,6 +99,26 @@ def test_reduce_only_is_cut_to_the_position_and_dropped_with_it() -> None:
     bench.market.check()
 
 
+@pytest.mark.parametrize(("margin", "left"), [(106, 0), (107, 1), (153, 1), (154, 2)])
+@pytest.mark.parametrize("resting", [False, True])
+def test_orders_that_lose_their_position_must_be_covered(margin, left, resting) -> None:
+    """A long of 10 at 100, the mark 94, two asks of 5 that need 47 each once it is gone."""
+    bench = Bench(initial_margin_ppm=100_000)
+    user, rich = bench.users[0], bench.users[-1]
+    bench.do(deposit(0, user, bench.atoms(margin)), deposit(0, rich, bench.atoms(1e5)))
+    bench.trade(user, rich, 10, 100)
+    bench.mark(94)
+    asks = [limit_order(0, user, SELL, 5_000, price) for price in (96, 97)]
+    assert bench.do(*asks) == [Code.RESTING] * 2
+    close = limit_order(0, user, SELL, 10_000, 94, REDUCE_ONLY)
+    other = limit_order(0, rich, BUY, 10_000, 94)
+    bench.do(*((close, other) if resting else (other, close)))
+    assert bench.lots(user) == 0
+    view = bench.market.observe(bench.moment)["perp"]
+    assert view.open_orders(user).price_ticks.tolist() == [97, 96][2 - left :]
+    bench.market.check()
+
+
 def test_post_only_and_immediate_orders() -> None:
     bench = Bench(2)
     user, other = bench.users

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract import INVERSE
-from markets.derivatives.desk import Desk, record_fill
+from markets.derivatives.desk import Desk, drop_uncovered, record_fill
 from markets.derivatives.liquidation_work import (
     ADL_TO,
     CLAIM,
@@ -120,6 +120,7 @@ def _close_against(desk: Desk, progress: Integers, account: int, lots: int) -> N
     price_ticks = _price_of(terms, lots, quote_atoms)
     record_fill(desk, terms.fund, account, (0, -side, price_ticks, lots, quote_atoms, 0, 0, _ADL))
     progress[CLOSED] = after
+    drop_uncovered(desk, account, side)
 
 
 @kernel()

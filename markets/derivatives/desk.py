@@ -5,7 +5,13 @@ rounded up, rebates down, each fill for itself; a forced trade (a liquidation) p
 earns no rebate, so that the fee account never owes. Reduce-only
 orders are cut to what their account still holds, and go when that is nothing. Meeting one's own
 order cancels the resting one. Open lots by account count what may add to a position: all resting
-orders but the reduce-only ones. Nothing is in escrow.
+orders but the reduce-only ones. Nothing is in escrow. An order that can only reduce enters without
+margin; where a reduce-only order or ADL then takes the position from under it, it would open one.
+Such orders are cancelled, newest first, as far as equity does not cover
+
+    IM(notional at the mark of the lots on offer beyond the position)
+
+as OKX does; Hyperliquid and dYdX drop them when they would fill.
 """
 
 from typing import NamedTuple
@@ -13,7 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.derivatives.positions import Positions, Terms, cost_atoms, take_lots
+from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.positions import (
+    Positions,
+    Terms,
+    cost_atoms,
+    equity_atoms,
+    take_lots,
+    value_atoms,
+)
 from markets.intents import REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Reason
@@ -23,12 +37,20 @@ from markets.spot.book import BookArrays, front, order_id, reduce, unlink
 _TRADE = int(Reason.TRADE)
 
 
+class Rules(NamedTuple):
+    """What an order is held to: initial margin, and the band of market orders round the mark."""
+
+    initial: Brackets
+    market_band_ppm: int
+
+
 class Desk(NamedTuple):
     """All that trading touches. `fills` must have room; `fill_count[0]` says how many are used."""
 
     book: BookArrays
     positions: Positions
     terms: Terms
+    rules: Rules
     fills: NDArray[np.void]
     fill_count: NDArray[np.int64]
 
@@ -70,6 +92,32 @@ def clear_book(desk: Desk) -> None:
 def reducible_lots(desk: Desk, account: int, side: int) -> int:
     """How many lots of `side` would only reduce the account's position."""
     return max(0, -side * desk.positions.balances[account, desk.terms.contract])
+
+
+@kernel()
+def _is_covered(desk: Desk, account: int, lots: int) -> bool:
+    """Whether the account has the initial margin of a position of so many lots."""
+    positions, terms = desk.positions, desk.terms
+    needed = requirement_atoms(desk.rules.initial, abs(value_atoms(terms, lots, terms.mark_ticks)))
+    if terms.grouped:
+        needed += positions.other_initial[account]
+    return equity_atoms(positions, terms, account) >= needed
+
+
+@kernel()
+def drop_uncovered(desk: Desk, account: int, side: int) -> None:
+    """Cancel orders of `side` that would open a position without margin, newest first."""
+    offered = desk.positions.open_bid_lots if side > 0 else desk.positions.open_ask_lots
+    reducible = reducible_lots(desk, account, side)
+    slot = desk.book.heads[account]
+    while slot > 0 and offered[account] > reducible:
+        if _is_covered(desk, account, offered[account] - reducible):
+            return
+        order = desk.book.orders[slot]
+        after = order.account_next
+        if order.side == side and not order.flags & REDUCE_ONLY:
+            drop_order(desk, slot)
+        slot = after
 
 
 @kernel()
@@ -135,9 +183,11 @@ def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> in
             reason,
         ),
     )
-    spent = order.flags & REDUCE_ONLY and reducible_lots(desk, maker, -side) == 0
+    reduces = order.flags & REDUCE_ONLY != 0
     _release(desk, slot, traded)
     reduce(book, slot, traded)
-    if spent and order.side != 0:
-        unlink(book, slot)
+    if reduces:
+        if order.side != 0 and reducible_lots(desk, maker, -side) == 0:
+            unlink(book, slot)
+        drop_uncovered(desk, maker, -side)
     return traded

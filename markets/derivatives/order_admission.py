@@ -9,13 +9,14 @@ its limit and resting at its limit. `bids` and `asks` count the lots on offer, t
 and reduce-only orders not. An order that can only reduce needs no margin, but may not trade beyond
 the account's own bankruptcy price (BitMEX's rule): market orders stop there, others are refused.
 Market orders stop at a band round the mark as well. A resting order is not checked again when it
-fills: as on the large central venues, liquidation is what bounds its risk.
+fills, as on the large central venues; but those that the margin no longer covers are cancelled once
+a reduce-only order or ADL has taken the position that they would have reduced (see `desk`).
 Rounding: requirements and fees up, what may be withdrawn down.
 """
 
 from typing import NamedTuple
 
-from markets.derivatives.brackets import Brackets, requirement_atoms
+from markets.derivatives.brackets import requirement_atoms
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, reducible_lots
 from markets.derivatives.positions import (
@@ -53,13 +54,6 @@ _REDUCE_ONLY = int(Code.REDUCE_ONLY)
 _WOULD_CROSS = int(Code.WOULD_CROSS)
 
 
-class Rules(NamedTuple):
-    """What an order is held to: initial margin, and the band of market orders round the mark."""
-
-    initial: Brackets
-    market_band_ppm: int
-
-
 class Order(NamedTuple):
     """An order on its way in."""
 
@@ -95,7 +89,7 @@ def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
 
 
 @kernel()
-def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
+def _enough_margin(desk: Desk, order: Order) -> bool:
     """Whether the account may add this order to what it holds and has on offer."""
     terms, positions = desk.terms, desk.positions
     lots, cost = _book_cost(desk, order)
@@ -113,7 +107,7 @@ def _enough_margin(desk: Desk, rules: Rules, order: Order) -> bool:
         asks += lots
     exposed = max(abs(contracts + bids), abs(contracts - asks))
     exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
-    needed = requirement_atoms(rules.initial, exposed_atoms)
+    needed = requirement_atoms(desk.rules.initial, exposed_atoms)
     if terms.grouped:
         needed += positions.other_initial[order.account]
     return equity_atoms(positions, terms, order.account) - open_loss - fees >= needed
@@ -196,12 +190,12 @@ def _refusal(desk: Desk, order: Order) -> int:
 
 
 @kernel()
-def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
+def admit(desk: Desk, order: Order) -> tuple[int, Order]:
     """The order as it may enter the book, or the code that refuses it."""
     if desk.terms.mark_ticks < 1:
         return _NO_LIQUIDITY, order
     if order.flags & MARKET:
-        limit_ticks = band_limit(desk.terms, order.side, rules.market_band_ppm)
+        limit_ticks = band_limit(desk.terms, order.side, desk.rules.market_band_ppm)
         flags = order.flags | IMMEDIATE_OR_CANCEL
         order = Order(order.account, order.side, order.lots, limit_ticks, flags)
     code = _refusal(desk, order)
@@ -221,7 +215,7 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
     if order.side > 0:
         offered = desk.positions.open_bid_lots[order.account]
     if not order.flags & REDUCE_ONLY and offered + order.lots > reducible:
-        return 0 if _enough_margin(desk, rules, order) else _INSUFFICIENT_MARGIN, order
+        return 0 if _enough_margin(desk, order) else _INSUFFICIENT_MARGIN, order
     fee_ppm = max(desk.terms.taker_fee_ppm, desk.terms.maker_fee_ppm, 0)
     worst_ticks = solvent_limit(desk, order.account, order.side, fee_ppm)
     if order.side * (order.limit_ticks - worst_ticks) <= 0:
@@ -232,7 +226,7 @@ def admit(desk: Desk, rules: Rules, order: Order) -> tuple[int, Order]:
 
 
 @kernel()
-def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
+def free_margin_atoms(desk: Desk, account: int) -> int:
     """What may be withdrawn of margin that is this venue's alone.
 
     The lesser of equity and wallet, less initial margin. Before the first price nobody has a
@@ -246,5 +240,5 @@ def free_margin_atoms(desk: Desk, rules: Rules, account: int) -> int:
     bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
     exposed = max(abs(contracts + bids), abs(contracts - asks))
     exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
-    needed = requirement_atoms(rules.initial, exposed_atoms)
+    needed = requirement_atoms(desk.rules.initial, exposed_atoms)
     return min(equity_atoms(positions, terms, account), wallet) - needed

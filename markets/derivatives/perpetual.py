@@ -25,7 +25,7 @@ from markets.derivatives.book_quotes import book_quotes
 from markets.derivatives.clearing_house import ClearingHouse, house_of
 from markets.derivatives.contract_form import form_of
 from markets.derivatives.custody import Custody
-from markets.derivatives.desk import Desk, clear_book
+from markets.derivatives.desk import Desk, Rules, clear_book
 from markets.derivatives.expiry import SettlementWindow
 from markets.derivatives.funding_meter import FundingMeter, FundingPrice, crosses
 from markets.derivatives.funding_payment import funding_flows, pay_funding, payments
@@ -35,7 +35,6 @@ from markets.derivatives.liquidation_work import BY, BY_BACKSTOP, LOTS
 from markets.derivatives.liquidator import liquidation_flows, liquidator_of, most_fills
 from markets.derivatives.margin_rules import MarginRules
 from markets.derivatives.marking import Marking
-from markets.derivatives.order_admission import Rules
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
 from markets.derivatives.perpetual_figures import Tally
 from markets.derivatives.perpetual_matching import execute
@@ -278,8 +277,7 @@ class Perpetual(Venue):
         self.book.ensure(len(limits), int(limits.max(initial=0)) + 1)
         codes = np.empty(len(intents), np.int64)
         desk = self._desk(self.book.count + 2 * len(limits))
-        rules = Rules(self._margin.initial, self.params.market_band_ppm)
-        execute(desk, rules, intents, codes)
+        execute(desk, intents, codes)
         self._keep(desk)
         self._leave_house()
         return codes
@@ -339,7 +337,8 @@ class Perpetual(Venue):
         """What kernels work on, with room for so many fills; untouched rows cost no memory."""
         fills = np.empty(most_fills, FILL)
         count = np.zeros(1, np.int64)
-        return Desk(self.book.arrays, self._positions, self._terms, fills, count)
+        rules = Rules(self._margin.initial, self.params.market_band_ppm)
+        return Desk(self.book.arrays, self._positions, self._terms, rules, fills, count)
 
     def _keep(self, desk: Desk) -> Fills:
         """Take the fills over for the record; returns them."""

@@ -15,10 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.derivatives.desk import Desk, drop_order, drop_orders, reducible_lots, trade_front
+from markets.derivatives.desk import (
+    Desk,
+    drop_order,
+    drop_orders,
+    drop_uncovered,
+    reducible_lots,
+    trade_front,
+)
 from markets.derivatives.order_admission import (
     Order,
-    Rules,
     admit,
     best_opposite_ticks,
     free_margin_atoms,
@@ -63,6 +69,8 @@ def _take(desk: Desk, order: Order) -> int:
         if order.flags & REDUCE_ONLY:
             left = min(left, reducible_lots(desk, order.account, order.side))
         left -= trade_front(desk, order.account, order.side, left, _TRADE)
+    if order.flags & REDUCE_ONLY:
+        drop_uncovered(desk, order.account, order.side)
     return left
 
 
@@ -79,8 +87,8 @@ def _rest(desk: Desk, order: Order, lots: int) -> None:
 
 
 @kernel()
-def _place(desk: Desk, rules: Rules, order: Order) -> int:
-    code, order = admit(desk, rules, order)
+def _place(desk: Desk, order: Order) -> int:
+    code, order = admit(desk, order)
     if code != 0:
         return code
     left = _take(desk, order)
@@ -128,9 +136,7 @@ def _isolate(desk: Desk, account: int) -> bool:
 
 
 @kernel()
-def _transfer_in_group(
-    desk: Desk, rules: Rules, account: int, collateral_atoms: int, isolated: bool
-) -> int:
+def _transfer_in_group(desk: Desk, account: int, collateral_atoms: int, isolated: bool) -> int:
     """Deposit for all contracts or for this one; withdraw, below 0, what is isolated here."""
     positions, terms = desk.positions, desk.terms
     if collateral_atoms > 0:
@@ -141,7 +147,7 @@ def _transfer_in_group(
     elif not isolated or not positions.isolated[account]:
         return _INVALID
     elif -collateral_atoms > min(
-        free_margin_atoms(desk, rules, account), positions.balances[terms.vault, terms.quote]
+        free_margin_atoms(desk, account), positions.balances[terms.vault, terms.quote]
     ):
         return _INSUFFICIENT_MARGIN
     _move_collateral(desk, account, collateral_atoms)
@@ -151,16 +157,16 @@ def _transfer_in_group(
 
 
 @kernel()
-def _transfer(desk: Desk, rules: Rules, account: int, collateral_atoms: int, flags: int) -> int:
+def _transfer(desk: Desk, account: int, collateral_atoms: int, flags: int) -> int:
     """Deposit, or withdraw where the amount is negative."""
     balances, terms = desk.positions.balances, desk.terms
     if terms.grouped:
         isolated = flags & ISOLATED != 0
-        return _transfer_in_group(desk, rules, account, collateral_atoms, isolated)
+        return _transfer_in_group(desk, account, collateral_atoms, isolated)
     if collateral_atoms > 0 and balances[account, terms.quote] < collateral_atoms:
         return _INSUFFICIENT_BALANCE
     if collateral_atoms < 0:
-        free = free_margin_atoms(desk, rules, account)
+        free = free_margin_atoms(desk, account)
         if -collateral_atoms > min(free, balances[terms.vault, terms.quote]):
             return _INSUFFICIENT_MARGIN
     _move_collateral(desk, account, collateral_atoms)
@@ -174,7 +180,7 @@ def _is_plain(intent: Any) -> bool:
 
 
 @kernel()
-def execute(desk: Desk, rules: Rules, intents: NDArray[np.void], codes: NDArray[np.int64]) -> None:
+def execute(desk: Desk, intents: NDArray[np.void], codes: NDArray[np.int64]) -> None:
     """Carry out intents in order; book and fills must have room for all of them."""
     for row in range(len(intents)):
         intent = intents[row]
@@ -184,14 +190,14 @@ def execute(desk: Desk, rules: Rules, intents: NDArray[np.void], codes: NDArray[
             pass
         elif action == PLACE and _is_plain(intent):
             order = Order(account, intent.side, intent.size, intent.limit, intent.flags)
-            code = _place(desk, rules, order)
+            code = _place(desk, order)
         elif action == CANCEL:
             code = _cancel(desk, account, intent.order)
         elif action == CANCEL_ALL:
             drop_orders(desk, account)
             code = _CANCELLED
         elif action == DEPOSIT and intent.size > 0:
-            code = _transfer(desk, rules, account, intent.size, intent.flags)
+            code = _transfer(desk, account, intent.size, intent.flags)
         elif action == WITHDRAW and intent.size > 0:
-            code = _transfer(desk, rules, account, -intent.size, intent.flags)
+            code = _transfer(desk, account, -intent.size, intent.flags)
         codes[row] = code
