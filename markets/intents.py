@@ -100,7 +100,10 @@ def limit_order(
 def market_order(
     venue: int, account: Column, side: Column, size_lots: Column, flags: Column = 0
 ) -> Intent:
-    """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped."""
+    """Buy or sell up to `size_lots` at whatever the book holds; the rest is dropped.
+
+    With FILL_OR_KILL, which spot order books know, it trades whole or not at all.
+    """
     flags = MARKET | IMMEDIATE_OR_CANCEL | flags
     return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, 0, 0, 0)
 

@@ -10,10 +10,10 @@ dealer whose bid reaches another's ask is not matched with it: dealers quote, on
 in quote, each rounded for the venue; a rate below 0 is a rebate, shortened by the ceiling. Quotes
 hold nothing in escrow: a fill is as large as quote, taker's order and both balances allow. A quote
 that its dealer cannot honour is passed over as if it did not stand: where nothing trades the taker
-has INSUFFICIENT_BALANCE only if it could not pay a lot itself. Stops, icebergs and expiries are
-INVALID. With `quotes_first` all quotes of a batch stand before its first order is executed, and a
-withdrawal that its dealer sent before one takes effect before it; else rows take effect strictly in
-the order of the domain.
+has INSUFFICIENT_BALANCE only if it could not pay a lot itself. Stops, icebergs, expiries, post-only
+and fill-or-kill orders are INVALID. With `quotes_first` all quotes of a batch stand before its
+first order is executed, and a withdrawal that its dealer sent before one takes effect before it;
+else rows take effect strictly in the order of the domain.
 Model: the dealer markets of Glosten and Milgrom (1985). Left out: requests for quote, last look.
 """
 
