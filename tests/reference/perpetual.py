@@ -166,7 +166,18 @@ class Reference:
         flat = order.reduce_only and self.accounts[maker].contracts * order.side >= 0
         if order.lots == 0 or flat:
             self.orders.remove(order)
+        if order.reduce_only:
+            self.drop_uncovered(maker, -side)
         return lots
+
+    def drop_uncovered(self, row, side):
+        """Newest first, orders that would open a position for which the margin is lacking."""
+        own = [order for order in self.orders if order.account == row and order.side == side]
+        closable = max(0, -side * self.accounts[row].contracts)
+        for order in [order for order in reversed(own) if not order.reduce_only]:
+            opened = self.offered(row, side) - closable
+            if opened > 0 and self.equity(row) < self.initial(self.notional(opened)):
+                self.orders.remove(order)
 
     def execute(self, action, row, side, lots, limit, target, flags):
         """`target` is the order meant by a CANCEL, None where it does not exist."""
@@ -296,6 +307,8 @@ class Reference:
             if not best or side * best.price > side * limit:
                 break
             left -= self.trade(row, side, left, Reason.TRADE)
+        if flags & REDUCE_ONLY:
+            self.drop_uncovered(row, side)
         if not left:
             return Code.FILLED
         if not flags & IMMEDIATE_OR_CANCEL:
@@ -430,6 +443,7 @@ class Reference:
                 price = Fraction(lots * self.terms.notional_atoms, quote)
                 ticks = min(floor(price + Fraction(1, 2)), MAX_PRICE_TICKS)
         self.fills.append((self.fund, row, -side, ticks, lots, quote, 0, 0, int(Reason.ADL)))
+        self.drop_uncovered(row, side)
 
     def ranked(self, side):
         """BitMEX: profit part times leverage, divided by it for losers."""
