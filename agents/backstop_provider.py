@@ -31,16 +31,22 @@ class BackstopProvider(Trader):
     """Steps in on one perpetual where others have left."""
 
     class Params(Trader.Params):
-        """Parameters; sizes in base units, distances as fractions of the index."""
+        """Parameters."""
 
         venue: str
+        """The perpetual's name."""
         margin: float = Field(gt=0)
         """Quote deposited at the start."""
         order_size: float = Field(default=10.0, gt=0)
+        """Size of each bid or offer, in base."""
         largest_position: float = Field(default=100.0, gt=0)
+        """Limit of the position either way, in base."""
         trigger: float = Field(default=0.01, gt=0)
+        """Distance of the book from the index, as a part of it, beyond which it steps in."""
         discount: float = Field(default=0.02, gt=0, lt=1)
+        """Distance of its quotes from the index, as a part of it."""
         unwind_size: float = Field(default=5.0, gt=0)
+        """Most that it sells again in a step, in base."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

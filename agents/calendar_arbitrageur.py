@@ -30,17 +30,24 @@ class CalendarArbitrageur(Trader):
     """Trades the spread between two dated futures."""
 
     class Params(Trader.Params):
-        """Parameters; sizes in base units, `edge` as a fraction of price."""
+        """Parameters."""
 
         near: str
+        """The future that settles first."""
         far: str
+        """The future that settles last."""
         margin: float = Field(gt=0)
         """Quote deposited at each of the two venues."""
         order_size: float = Field(default=1.0, gt=0)
+        """Most traded in a step, in base."""
         largest_position: float = Field(default=50.0, gt=0)
+        """Limit of the position in each future, in base."""
         carry_per_year: float = 0.05
+        """Basis a year that it takes for fair."""
         edge: float = Field(default=0.002, gt=0)
+        """Least gap of the spread, as a part of price, that it trades for."""
         slippage: float = Field(default=0.001, ge=0)
+        """How far beyond the best price its orders may trade, as a part of it."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`; both venues must be dated futures in one domain, near before far."""

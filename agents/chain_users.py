@@ -34,10 +34,13 @@ class ChainUsers(Cohort):
         """Parameters; gas prices in atoms of the fee asset a unit of gas."""
 
         count: int = Field(400, ge=1, le=1_000_000)
+        """Accounts of the crowd."""
         transit: str
+        """The transit venue from the chain."""
         exchange: str
         """Domain that the coins are sent to."""
         asset: str
+        """The coin that is sent."""
         held: float = Field(1_000.0, gt=0)
         """Units of the asset of each account, for transfers and for gas."""
         sent: float = Field(0.1, gt=0)
@@ -47,6 +50,7 @@ class ChainUsers(Cohort):
         calm_range: float = Field(0.02, gt=0)
         """Range of the price within `memory_seconds` on such a day."""
         memory_seconds: float = Field(3_600.0, gt=0)
+        """How far back the range of the price is looked for."""
         urgency: float = Field(0.4, ge=0)
         """Part of the calm transfers that comes on top for each further such range."""
         most: float = Field(6.0, ge=1)

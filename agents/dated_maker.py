@@ -36,24 +36,34 @@ class DatedMaker(Trader):
     """Makes markets in a near and a far future of the same underlying."""
 
     class Params(Trader.Params):
-        """Parameters; sizes in base units, distances as fractions of price."""
+        """Parameters."""
 
         near: str
+        """The future that settles first."""
         far: str
+        """The future that settles last."""
         margin: float = Field(gt=0)
         """Quote deposited at each of the two venues."""
         order_size: float = Field(default=1.0, gt=0)
+        """Size at each level, in base."""
         levels: int = Field(default=3, ge=1, le=50)
+        """Price levels on each side."""
         half_spread: float = Field(default=0.0005, gt=0, lt=0.1)
+        """Distance of the best quotes from their middle, as a part of price."""
         level_distance: float = Field(default=0.0005, gt=0, lt=0.1)
+        """Distance between levels, as a part of price."""
         carry_per_year: float = 0.05
+        """Basis a year that it quotes around."""
         skew_per_unit: float = Field(default=0.00005, ge=0)
         """How far a unit of inventory moves the quotes."""
         lock_size: float = Field(default=5.0, ge=0)
+        """Near position, in base, beyond which the rest is locked in the far future."""
         trade_size: float = Field(default=2.0, gt=0)
         """Largest lock or roll in one step."""
         roll_seconds: float = Field(default=86_400.0, ge=0)
+        """Time before the near expiry from which the near position is rolled."""
         slippage: float = Field(default=0.002, ge=0)
+        """How far beyond the best price its locks and rolls may trade, as a part of it."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`; both venues must be dated futures in one domain, near before far."""

@@ -26,11 +26,13 @@ class HedgedMaker(PerpetualMaker):
         """Parameters; `base` is the spot inventory it starts with and measures the hedge from."""
 
         spot: str
+        """The spot book that it hedges on."""
         hedge_quote: float = Field(default=1e6, ge=0)
         """Quote for spot purchases, kept out of the margin."""
         tolerance: float = Field(default=1.0, ge=0)
         """Base units that may stay unhedged."""
         slippage: float = Field(default=0.005, ge=0)
+        """How far beyond the best price hedges may trade, as a part of it."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`: spending money on top of the margin."""

@@ -52,7 +52,9 @@ class Keepers(Cohort):
         """Parameters; gas prices in atoms of the fee asset a unit of gas."""
 
         count: int = Field(6, ge=1, le=1_000)
+        """Keepers."""
         venue: str
+        """The vaults' name."""
         stable: float = Field(5e6, ge=0)
         """Stablecoin of each keeper, to bid with."""
         gas: float = Field(1_000.0, gt=0)
@@ -62,8 +64,9 @@ class Keepers(Cohort):
         discount_high: float = Field(0.10, ge=0, lt=1)
         """between the two, evenly, by keeper."""
         cap_low: float = Field(20.0, gt=0)
+        """Gas price above which a keeper stands aside;"""
         cap_high: float = Field(60.0, gt=0)
-        """Gas price above which a keeper stands aside; between the two, evenly, by keeper."""
+        """between the two, evenly, by keeper."""
         floor: float = Field(12.0, ge=0)
         """Gas price that it bids where nothing waits."""
         overbid: float = Field(1.1, ge=1)

@@ -28,12 +28,16 @@ class _Party(Trader):
     """Who takes part in games of `auctions` calls each, on the venue `call`."""
 
     class Params(Trader.Params):
-        """The asset's price before the first call, in quote."""
+        """Parameters of a game."""
 
         auctions: int
+        """Calls in a game."""
         start: float
+        """The share's price before the first call, in quote."""
         shares: float = 1e6
+        """Shares held at the start."""
         cash: float = 1e9
+        """Quote held at the start."""
 
     venue: ClassVar[str] = "call"
 
@@ -64,9 +68,10 @@ class Insider(_Party):
     """Knows what the share is worth."""
 
     class Params(_Party.Params):
-        """beta_n dt for each auction of a game."""
+        """Parameters of the insider."""
 
         intensities: tuple[float, ...]
+        """beta_n dt for each auction of a game, shares per quote."""
 
     def act(self, view: View) -> Sequence[Intent]:
         """Trade in proportion to the mispricing."""
@@ -81,9 +86,10 @@ class Noise(_Party):
     """Trades for reasons of its own."""
 
     class Params(_Party.Params):
-        """Shares bought in each auction of all games."""
+        """Parameters of the noise."""
 
         orders: tuple[float, ...]
+        """Shares bought in each auction of all games, below 0 sold."""
 
     def act(self, view: View) -> Sequence[Intent]:
         """The order of the step."""
@@ -94,9 +100,10 @@ class Makers(_Party):
     """Compete until prices move by lambda times the net demand, and no more."""
 
     class Params(_Party.Params):
-        """lambda_n, quote per share squared, for each auction of a game."""
+        """Parameters of the makers."""
 
         impacts: tuple[float, ...]
+        """lambda_n for each auction of a game, quote per share squared."""
 
     def act(self, view: View) -> Sequence[Intent]:
         """A ladder of limit orders on both sides."""

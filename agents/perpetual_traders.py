@@ -29,15 +29,23 @@ class PerpetualTraders(Cohort):
         """Parameters; rates are per hour and member, collateral in quote units."""
 
         venue: str
+        """The perpetual's name."""
         count: int = Field(2_000, ge=1, le=10_000_000)
+        """Members."""
         collateral_median: float = Field(1_000.0, gt=0, le=1e9)
+        """Median of a member's collateral, in quote."""
         collateral_sigma: float = Field(1.0, ge=0, le=5)
         """Standard deviation of the logarithm of collateral."""
         leverage_mean: float = Field(10.0, gt=1)
+        """Mean leverage of a new position, 1 and an exponential part, before the cap."""
         leverage_most: float = Field(50.0, gt=1)
+        """Cap of the leverage."""
         long_share: float = Field(0.65, ge=0, le=1)
+        """Part of the new positions that are long."""
         enter_per_hour: float = Field(0.5, ge=0)
+        """Rate at which a member without a position opens one."""
         leave_per_hour: float = Field(0.05, ge=0)
+        """Rate at which a member with a position closes it."""
         reinvested: float = Field(1.0, ge=0, le=1)
         """Part of the gains beyond the first collateral that a new position is levered on."""
         isolated: bool = False

@@ -34,16 +34,24 @@ class PoissonFlow(Cohort):
     """All customers of one book."""
 
     class Params(Cohort.Params):
-        """Rates per second and side; `count` accounts, which must exceed the orders at once."""
+        """Parameters; `count` accounts, which must exceed the orders at once."""
 
         venue: str
+        """The tape book's name."""
         limit_rates: tuple[float, ...]
+        """Limit orders per second and side, by ticks from the opposite best quote, from 1 on."""
         cancel_rates: tuple[float, ...]
+        """Withdrawals per second of each order, by the same distance; the last holds beyond."""
         market_rate: float = Field(ge=0)
+        """Market orders per second and side."""
         opening_bid_ticks: int = Field(ge=1)
+        """Best bid at the start."""
         opening_spread_ticks: int = Field(default=1, ge=1)
+        """Spread at the start."""
         base: float = Field(default=1e9, ge=0)
+        """Base held by each account at the start."""
         quote: float = Field(default=1e13, ge=0)
+        """Quote held by each account at the start."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

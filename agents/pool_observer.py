@@ -15,9 +15,10 @@ class PoolObserver(Trader):
     """Keeps `mids`, the marginal price before each step."""
 
     class Params(Trader.Params):
-        """Parameters: the pool."""
+        """Parameters."""
 
         venue: str
+        """The pool's name."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`: it needs no account."""

@@ -25,10 +25,12 @@ class ProtectedTraders(PerpetualTraders):
     """A cohort of directional traders who cut losses and take profits."""
 
     class Params(PerpetualTraders.Params):
-        """Parameters of the two distances, as returns of the price."""
+        """Parameters of the two distances."""
 
         stop_median: float = Field(default=0.03, gt=0)
+        """Median loss at which a position is closed, as a return of the price."""
         take_median: float = Field(default=0.06, gt=0)
+        """Median gain at which it is closed, as a return of the price."""
         distance_sigma: float = Field(default=0.5, ge=0)
         """Standard deviation of the logarithm of both."""
 

@@ -22,13 +22,21 @@ class _Range(Trader.Params):
     """Where random orders may lie."""
 
     venue: str
+    """The book's name."""
     low_ticks: int = Field(10, ge=1)
+    """Lowest price."""
     high_ticks: int = Field(100, ge=1)
+    """Highest price."""
     low_lots: int = Field(10, ge=1)
+    """Smallest order."""
     high_lots: int = Field(50, ge=1)
+    """Largest order."""
     active: float = Field(0.5, gt=0, le=1)
+    """Chance that an agent does something in a step."""
     base: float = Field(1e6, ge=0)
+    """Base held by each at the start."""
     quote: float = Field(1e8, ge=0)
+    """Quote held by each at the start."""
 
 
 class RandomAgent(Trader):

@@ -27,6 +27,7 @@ class RebalancingArbitrageur(PoolArbitrageur):
         from_chain: str
         """Transit venue that leads out of the chain."""
         least_fraction: float = Field(0.5, gt=0, lt=1)
+        """Part of what an inventory began with below which it is filled up."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -87,6 +87,7 @@ class Cohort(Trader):
         """Parameters of a cohort."""
 
         count: int = Field(1, ge=1, le=10_000_000)
+        """Members."""
 
     def endow_all(
         self, market: Market, domain: str, endowment: Mapping[str, Any]

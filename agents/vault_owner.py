@@ -29,7 +29,9 @@ class VaultOwners(Cohort):
         """Parameters; collateral in base, gas prices in atoms of the fee asset a unit of gas."""
 
         count: int = Field(400, ge=1, le=1_000_000)
+        """Owners, a vault each."""
         venue: str
+        """The vaults' name."""
         collateral_median: float = Field(300.0, gt=0)
         """Collateral of a vault, lognormal."""
         collateral_sigma: float = Field(1.5, ge=0, le=5)

@@ -27,16 +27,22 @@ class ZeroIntelligenceTraders(Cohort):
     """All buyers, then all sellers; `profits` has a row for each period that is over."""
 
     class Params(Cohort.Params):
-        """Values of each buyer and costs of each seller in ticks, in the order of their units."""
+        """Parameters; units are traded in the order in which they are listed."""
 
         venue: str
+        """The tape book's name."""
         values_ticks: tuple[tuple[int, ...], ...]
+        """Values of each buyer's units."""
         costs_ticks: tuple[tuple[int, ...], ...]
+        """Costs of each seller's units."""
         constrained: bool
+        """Whether nobody may shout a price that loses."""
         highest_ticks: int = 200
+        """The highest price that is shouted."""
         shouts: int = 2_000
         """Shouts in a period."""
         shouts_a_step: int = 64
+        """Shouts sent in a step."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

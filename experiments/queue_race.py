@@ -55,19 +55,30 @@ class QueueRaces(Cohort):
     """
 
     class Params(Cohort.Params):
-        """Rates per second and side; the queues, of which own orders are last; races in all."""
+        """Parameters of the races; own orders are the last of their queues."""
 
         venue: str
+        """The tape book's name."""
         count: int = 500
+        """Accounts."""
         limit_rate: float
+        """Limit orders per second and side."""
         market_rate: float
+        """Market orders per second and side."""
         cancel_rate: float
+        """Withdrawals per second of each order."""
         queues: tuple[int, int]
+        """Orders at the bid and at the ask to begin with, own ones included."""
         own: tuple[bool, bool] = (False, False)
+        """Whether there is an own order at the bid, and at the ask."""
         first_fill: bool = False
+        """Whether only the own bid counts, and its fill ends the race."""
         races: int
+        """Races in all."""
         races_a_step: int = 1_000
+        """Races in a step."""
         endowment: float = 1e10
+        """Base and quote held by each account."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

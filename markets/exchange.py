@@ -37,8 +37,11 @@ class Gateway(params.Params):
     """
 
     mean_seconds: float = Field(gt=0)
+    """Mean travel time."""
     law: Literal["constant", "exponential", "lognormal"] = "constant"
+    """Law of the travel time around its mean."""
     spread: float = Field(default=0.5, ge=0, le=5)
+    """Standard deviation of the logarithm, for lognormal."""
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Travel times in seconds."""

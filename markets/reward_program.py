@@ -43,6 +43,7 @@ class RewardProgram(Venue):
         """Parameters of the program."""
 
         pool: str
+        """The pool whose shares earn."""
         schedule: tuple[tuple[float, float], ...] = Field(min_length=1)
         """Pairs of start in seconds and units a day, in the order of their starts."""
         price: float = Field(1.0, ge=0)

@@ -54,6 +54,7 @@ class Transit(Venue):
         """Parameters of the way."""
 
         delay_seconds: float = Field(600.0, ge=0)
+        """Time that a transfer is on its way."""
 
     atomic = True
 

@@ -56,11 +56,11 @@ def _meaning(params: type[Params], path: str) -> str:
         return _meaning(kind, rest)
     for kind in params.__mro__:
         if first in inspect.get_annotations(kind):
-            return _texts(kind).get(first, "")
+            return meanings(kind).get(first, "")
     return ""
 
 
-def _texts(kind: type) -> dict[str, str]:
+def meanings(kind: type) -> dict[str, str]:
     """The string under each annotated field of a class, on one line."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     body = definition.body if isinstance(definition, ast.ClassDef) else []

@@ -28,7 +28,7 @@ class HouseBench:
         """`first` are parameters that only the first contract has."""
         coin = {"asset": "USDE", "price_venues": ("spot",), **(coin or {})}
         house = ClearingHouse.Params(
-            collaterals=(coin,), insurance_fund_quote=fund, lending=lending or {}
+            collaterals=(coin,), insurance_fund_units=fund, lending=lending or {}
         )
         params = {**PINNED, "house": "house", **params}
         self.house = ClearingHouse("house", "ex", USDT, (USDE,), house)

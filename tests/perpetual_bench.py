@@ -94,7 +94,7 @@ class Bench:
 
 def crowded(fund=0.0, **params):
     """Two shorts and one rich short against a long that is bankrupt at 95, in an empty book."""
-    bench = Bench(4, 1e5, insurance_fund_quote=fund, **params)
+    bench = Bench(4, 1e5, insurance_fund_units=fund, **params)
     long, sharp, calm, rich = bench.users
     bench.do(deposit(0, rich, bench.atoms(5e4)))
     bench.open_at(long, BUY, 10, 100, 95)

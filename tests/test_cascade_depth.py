@@ -18,7 +18,7 @@ def liquidated(lots_a_level: int) -> int:
         basis_bandwidth=0.02,
         basis_ema_seconds=30.0,
         market_band_ppm=500_000,
-        insurance_fund_quote=1e6,
+        insurance_fund_units=1e6,
     )
     *longs, rich = bench.users
     bench.do(deposit(0, rich, bench.atoms(9e5)))

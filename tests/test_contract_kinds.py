@@ -125,7 +125,7 @@ def test_deleveraging_an_inverse_contract_forgoes_the_bad_debt() -> None:
 def test_random_play_keeps_every_atom(seed, kind, decimals) -> None:
     """The venue checks itself each step; here also, equities come to the collateral."""
     rng = np.random.default_rng(seed)
-    params = {"contract": kind, "insurance_fund_quote": 0.5, "initial_margin_ppm": 50_000}
+    params = {"contract": kind, "insurance_fund_units": 0.5, "initial_margin_ppm": 50_000}
     if kind == "quanto":
         params |= {"settlement": Asset("XBT", decimals), "lot": 1.0, "quanto_rate": 10**-decimals}
     else:

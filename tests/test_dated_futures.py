@@ -110,7 +110,7 @@ def test_everything_is_closed_and_paid_at_expiry(seed, kind, fund, jump) -> None
         lot=0.01,
         contract=kind,
         initial_margin_ppm=100_000,
-        insurance_fund_quote=fund,
+        insurance_fund_units=fund,
         expiry_seconds=8 * STEP_SECONDS,
         settlement_window_seconds=0.0,
         settlement_fee_ppm=500,
@@ -143,7 +143,7 @@ def test_debts_at_expiry_are_paid_by_the_fund_then_by_winners() -> None:
         3,
         1e5,
         initial_margin_ppm=50_000,
-        insurance_fund_quote=20.0,
+        insurance_fund_units=20.0,
         expiry_seconds=2 * STEP_SECONDS,
         settlement_window_seconds=0.0,
     )

@@ -227,7 +227,7 @@ def test_weights_must_rise_from_orders_to_liquidation() -> None:
 
 def test_cohorts_choose_their_margin_in_a_run() -> None:
     """Two contracts in one house: a cohort isolated on the first, one that shares on the second."""
-    params = Perpetual.Params(house="house", insurance_fund_quote=0.0)
+    params = Perpetual.Params(house="house", insurance_fund_units=0.0)
     maker = {"base": 0, "quote": 1e7, "order_size": 50}
     crowd = {"count": 200, "leverage_mean": 20.0, "enter_per_hour": 20.0}
     agents = []

@@ -69,7 +69,7 @@ def test_what_an_empty_fund_owes_is_socialised() -> None:
 
 def test_lots_that_the_fund_kept_are_closed_under_its_own_name() -> None:
     """A trader alone with the fund: nobody takes the lots, until somebody bids a step later."""
-    bench = Bench(3, 1e5, insurance_fund_quote=500.0)
+    bench = Bench(3, 1e5, insurance_fund_units=500.0)
     long, short, late = bench.users
     bench.do(deposit(0, late, bench.atoms(1e4)))
     bench.do(deposit(0, np.array([long, short]), bench.atoms(50)))
@@ -110,7 +110,7 @@ def test_rows_explain_the_fund_and_the_fills(seed, preset, inverse) -> None:
         300.0,
         decimals=4,
         liquidation=rule,
-        insurance_fund_quote=3.0,
+        insurance_fund_units=3.0,
         maintenance_tiers=tiers,
         initial_margin_ppm=50_000,
         lot=0.01,

@@ -33,7 +33,7 @@ def rule_of(preset="takeover", vault=None, **own):
 
 def levered(base, margin, rule, fund=0.0, **params):
     """A long opened at 100 against a rich short, with nothing in the book."""
-    bench = Bench(3, 1e6, insurance_fund_quote=fund, liquidation=rule, **params)
+    bench = Bench(3, 1e6, insurance_fund_units=fund, liquidation=rule, **params)
     long, short, rich = bench.users
     bench.do(
         deposit(0, np.array([short, rich]), bench.atoms(5e5)), deposit(0, long, bench.atoms(margin))
@@ -55,7 +55,7 @@ def paid(bench, reason):
 
 RISK_LIMITS = [
     MarginTier(maintenance_ppm=5_000),
-    MarginTier(floor_quote=5e4, maintenance_ppm=20_000),
+    MarginTier(floor_units=5e4, maintenance_ppm=20_000),
 ]
 
 
@@ -107,8 +107,8 @@ def test_bitmex_has_no_order_in_the_lowest_risk_limit() -> None:
 
 OKX_TIERS = [
     MarginTier(maintenance_ppm=10_000),
-    MarginTier(floor_quote=2e4, maintenance_ppm=15_000),
-    MarginTier(floor_quote=5e4, maintenance_ppm=30_000),
+    MarginTier(floor_units=2e4, maintenance_ppm=15_000),
+    MarginTier(floor_units=5e4, maintenance_ppm=30_000),
 ]
 
 
@@ -466,10 +466,10 @@ def test_random_play_under_every_rule_keeps_the_books(seed, preset, kind, own) -
         backstops=vaults,
         **{**small, "clawback_seconds": 300.0 * (preset == "okx_2018"), **own},
     )
-    params = {"contract": kind, "lot": 0.01, "decimals": 6, "insurance_fund_quote": 1.0}
+    params = {"contract": kind, "lot": 0.01, "decimals": 6, "insurance_fund_units": 1.0}
     if kind == "quanto":
         params |= {"settlement": Asset("XBT", 6)}
-    tiers = [MarginTier(maintenance_ppm=30_000), MarginTier(floor_quote=20, maintenance_ppm=60_000)]
+    tiers = [MarginTier(maintenance_ppm=30_000), MarginTier(floor_units=20, maintenance_ppm=60_000)]
     params |= {"maintenance_tiers": tiers, "initial_margin_ppm": 60_000, "taker_fee_ppm": 500}
     bench = Bench(6, 100.0, liquidation=rule, **params)
     bench.do(deposit(0, np.array(bench.users), bench.atoms(20)))

@@ -45,7 +45,7 @@ def fallen(preset, mark, bought, **own):
     """A pool of 1,000,000 takes a long of 10,000 that was bankrupt at 95."""
     pool = TRIGGER["inputs"]["pool_max_8h"]
     rule = LiquidationRule(preset=preset, **own)
-    bench = Bench(4, 1e7, insurance_fund_quote=pool, liquidation=rule)
+    bench = Bench(4, 1e7, insurance_fund_units=pool, liquidation=rule)
     long, second, short, rich = bench.users
     bench.do(deposit(0, np.array([short, rich]), bench.atoms(5e6)))
     for user in (long, second):
@@ -245,7 +245,7 @@ def test_dydx_fund_pays_down_to_the_fillable_price(fund, sold) -> None:
         3,
         1e6,
         tick=0.01,
-        insurance_fund_quote=fund,
+        insurance_fund_units=fund,
         liquidation=LiquidationRule(preset="dydx"),
         maintenance_tiers=[MarginTier(maintenance_ppm=40_000)],
         initial_margin_ppm=40_000,
@@ -272,7 +272,7 @@ def shaken(preset, depth=8.0, fund=0.0, capital=50.0, leverage=1.0):
         32,
         1e6,
         liquidation=rule,
-        insurance_fund_quote=fund,
+        insurance_fund_units=fund,
         basis_bandwidth=0.5,
         basis_ema_seconds=1.0,
         market_band_ppm=500_000,

@@ -45,7 +45,7 @@ def side_of(name):
 def test_the_insurance_waterfall(case) -> None:
     """Each liquidation meets its own book; the fund and what it cannot pay carry over."""
     inputs, expected = case["inputs"], case["expected"]
-    bench = Bench(8, 1e8, insurance_fund_quote=inputs["fund_before"])
+    bench = Bench(8, 1e8, insurance_fund_units=inputs["fund_before"])
     maker, rich = bench.users[-2:]
     bench.do(deposit(0, np.array([maker, rich]), bench.atoms(5e7)))
     lot = bench.instrument.lot_size
@@ -254,7 +254,7 @@ def test_liquidation_begins_at_the_price_of_the_formula(side, margin, lots, rate
     """The solved liquidation price and the venue's whole-number margin agree to the tick."""
     floors = (0.0, 500.0, 1_500.0)[: len(rates)]
     tiers = [
-        MarginTier(floor_quote=f, maintenance_ppm=r) for f, r in zip(floors, rates, strict=True)
+        MarginTier(floor_units=f, maintenance_ppm=r) for f, r in zip(floors, rates, strict=True)
     ]
     bench = Bench(2, 1e6, tick=0.01, maintenance_tiers=tiers, initial_margin_ppm=20_000)
     user, rich = bench.users
@@ -279,7 +279,7 @@ def test_liquidation_begins_at_the_price_of_the_formula(side, margin, lots, rate
 @given(notional=st.integers(0, 10**15), initial=st.booleans())
 def test_brackets_in_atoms_are_those_of_the_formula(notional, initial) -> None:
     listed = [(0.0, 4_000), (50_000.0, 5_000), (250_000.0, 10_000), (1e6, 25_000), (1e7, 50_000)]
-    tiers = [MarginTier(floor_quote=f, maintenance_ppm=r) for f, r in listed]
+    tiers = [MarginTier(floor_units=f, maintenance_ppm=r) for f, r in listed]
     chosen = margin_tiers(tiers, 10_000)[initial]
     exact = float(maintenance_margin(chosen, notional / 1e6)) * 1e6
     got = requirement_atoms(whole_brackets(chosen, 10**6), notional)

@@ -268,7 +268,7 @@ def test_every_member_of_the_view_answers(contract) -> None:
 @pytest.mark.parametrize(
     ("params", "field"),
     [
-        ({"maintenance_tiers": [{"floor_quote": 5.0}]}, "floor 0"),
+        ({"maintenance_tiers": [{"floor_units": 5.0}]}, "floor 0"),
         ({"maker_fee_ppm": -600, "taker_fee_ppm": 500}, "taker_fee_ppm"),
         ({"initial_margin_ppm": 100}, "initial_margin_ppm"),
         ({"funding_cap": -1.0}, "funding_cap"),

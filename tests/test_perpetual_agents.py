@@ -162,7 +162,7 @@ def test_the_backstop_buys_where_the_book_has_gone_and_sells_when_it_is_back() -
         AgentSpec("backstop", BackstopProvider, backstop),
     ]
     prices = [10_000, 10_000, 9_300, 9_300, 9_300, 9_300]
-    made = world(specs, prices, ("perpetual",), 30, insurance_fund_quote=1e7)
+    made = world(specs, prices, ("perpetual",), 30, insurance_fund_units=1e7)
     account, most = trader(made, "backstop").account, 0
     while made.now < made.scenario.steps:
         made.step()

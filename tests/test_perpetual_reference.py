@@ -41,10 +41,10 @@ class Duel:
             maker_fee_ppm=maker,
             taker_fee_ppm=taker,
             maintenance_tiers=[
-                MarginTier(floor_quote=f * 100 / scale, maintenance_ppm=r) for f, r in tiers
+                MarginTier(floor_units=f * 100 / scale, maintenance_ppm=r) for f, r in tiers
             ],
             initial_margin_ppm=60_000,
-            insurance_fund_quote=fund_units * 100 / scale,
+            insurance_fund_units=fund_units * 100 / scale,
             funding_interval_seconds=3 * STEP_SECONDS,
             interest_rate=0.002,
             funding_cap=0.05,

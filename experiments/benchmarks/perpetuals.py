@@ -61,7 +61,7 @@ def crowd(accounts: int, contract: str = "linear") -> Crowd:
         contract=ContractKind(contract),
         contract_value_quote=START * instrument.lot_size,
         basis_bandwidth=0,
-        insurance_fund_quote=1e6,
+        insurance_fund_units=1e6,
     )
     venue = Perpetual("perpetual", "exchange", instrument, params)
     market = Market([Exchange("exchange")], [venue])

@@ -47,10 +47,13 @@ class Params(params.Params):
     """Everything that can be set."""
 
     step_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """Length of a step."""
     bridge_volatility_per_year: float = Field(default=0.6, ge=0)
+    """How much the outside price wanders between two known points."""
     first_price: float = Field(default=194.97, gt=0)
     """Stablecoin for a unit of collateral at the start."""
     block_seconds: float = Field(default=15.0, gt=0)
+    """Time between blocks of the chain."""
     chain: Chain.Params = Chain.Params(
         gas_limit=10_000_000,
         queue_limit=1_000,

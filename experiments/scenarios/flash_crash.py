@@ -69,7 +69,7 @@ class Params(params.Params):
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
     pool: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
     perpetual: Perpetual.Params = Perpetual.Params(
-        index_venues=("spot",), insurance_fund_quote=100_000
+        index_venues=("spot",), insurance_fund_units=100_000
     )
     maker: MarketMaker.Params = MarketMaker.Params(
         venue="spot", base=3_000, quote=24e6, order_size=4

@@ -60,7 +60,7 @@ class Params(params.Params):
     """Standard deviation of the logarithm of a jump."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=100)
     perpetual: Perpetual.Params = Perpetual.Params(
-        index_venues=("spot",), insurance_fund_quote=100_000, maker_fee_ppm=0, taker_fee_ppm=200
+        index_venues=("spot",), insurance_fund_units=100_000, maker_fee_ppm=0, taker_fee_ppm=200
     )
     maker: MarketMaker.Params = MarketMaker.Params(
         venue="spot",

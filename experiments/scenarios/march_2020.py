@@ -50,13 +50,15 @@ class Params(params.Params):
     """Everything that can be set, venue by venue and agent by agent."""
 
     step_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """Length of a step."""
     bridge_volatility_per_year: float = Field(default=0.6, ge=0)
+    """How much the outside price wanders between two known points."""
     withdraw_volatility_per_hour: float = Field(default=0.2, gt=0)
     """Short-run volatility above which both makers cancel their quotes."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
     perpetual: Perpetual.Params = Perpetual.Params(
         index_venues=("spot",),
-        insurance_fund_quote=5e6,
+        insurance_fund_units=5e6,
         market_band_ppm=100_000,
         liquidation=LiquidationRule(preset="bitmex"),
     )

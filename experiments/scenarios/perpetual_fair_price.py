@@ -54,8 +54,11 @@ class Params(params.Params):
     """Everything that can be set, venue by venue and agent by agent."""
 
     days: float = Field(default=20.0, gt=0)
+    """Length of the run."""
     step_seconds: float = Field(default=300.0, gt=0, le=3600)
+    """Length of a step."""
     volatility_per_year: float = Field(default=0.3, ge=0)
+    """Of the outside price."""
     contract: ContractKind = ContractKind.LINEAR
     """What the perpetual pays in; `perpetual.contract` follows it."""
     settlement_volatility_per_year: float = Field(default=1.0, ge=0)

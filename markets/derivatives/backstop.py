@@ -26,9 +26,10 @@ _MINUTE_SECONDS, _HOUR_SECONDS = 60.0, 3_600.0
 
 
 class Backstop(Params):
-    """One backstop; its capital is brought in from outside at the start."""
+    """One backstop."""
 
     capital: float = Field(gt=0)
+    """What it holds at the start, brought in from outside."""
     most: float = Field(default=0.0, ge=0)
     """Largest notional of its position."""
     loss: float = Field(default=0.0, ge=0)
@@ -36,6 +37,7 @@ class Backstop(Params):
     per_minute: float = Field(default=0.0, ge=0)
     """Notional that it takes in a minute."""
     per_hour: float = Field(default=0.0, ge=0)
+    """Notional that it takes in an hour."""
 
 
 def backstop_rows(

@@ -33,10 +33,15 @@ class TierRule(StrEnum):
 
 
 class MarginTier(Params):
-    """A bracket: what lies above the floor (quote units), or all, is margined at this rate."""
+    """A bracket: what lies above the floor, or all, is margined at this rate.
 
-    floor_quote: float = Field(default=0.0, ge=0)
+    The floor is a notional in units of the settlement asset: coins of an inverse contract.
+    """
+
+    floor_units: float = Field(default=0.0, ge=0)
+    """Notional above which the bracket begins."""
     maintenance_ppm: int = Field(default=5_000, gt=0, le=PPM)
+    """Maintenance rate of the bracket."""
 
 
 class Brackets(NamedTuple):
@@ -52,7 +57,7 @@ class Brackets(NamedTuple):
 
 
 def ruled_tiers(floors: ArrayLike, rates: ArrayLike, rule: TierRule) -> Tiers:
-    """Brackets of floors (quote units) and plain rates under a rule."""
+    """Brackets of floors (settlement units) and plain rates under a rule."""
     tiers = bracket_tiers(floors, rates)
     if rule is TierRule.STEP:
         return tiers._replace(deductions=np.zeros_like(tiers.deductions))
@@ -63,7 +68,7 @@ def margin_tiers(
     tiers: Sequence[MarginTier], initial_ppm: int, rule: TierRule = TierRule.MARGINAL
 ) -> tuple[Tiers, Tiers]:
     """Maintenance and initial brackets; `initial_ppm` is the initial rate of the lowest one."""
-    floors = [tier.floor_quote for tier in tiers]
+    floors = [tier.floor_units for tier in tiers]
     rates = [tier.maintenance_ppm for tier in tiers]
     initial = [min(PPM, -(-rate * initial_ppm // rates[0])) for rate in rates]
     return (

@@ -64,10 +64,12 @@ class ClearingHouse(Venue):
     """Margin accounts of a group of contracts."""
 
     class Params(params.Params):
-        """`insurance_fund_quote` is brought in from outside at the start."""
+        """Parameters of the house."""
 
         collaterals: tuple[CollateralParams, ...] = ()
-        insurance_fund_quote: float = Field(default=0.0, ge=0)
+        """Coins accepted as margin beside the settlement asset."""
+        insurance_fund_units: float = Field(default=0.0, ge=0)
+        """The fund at the start, brought in from outside."""
         lending: LendingParams = LendingParams()
 
     def __init__(
@@ -111,7 +113,7 @@ class ClearingHouse(Venue):
         if not self._open:
             self._open = True
             self.custody.open(market, self.domain)
-            self.custody.endow(self.custody.fund, self.params.insurance_fund_quote)
+            self.custody.endow(self.custody.fund, self.params.insurance_fund_units)
 
     def open(self, market: "Market") -> None:
         """Open the accounts, unless a contract has; price venues must exist."""

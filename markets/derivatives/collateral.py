@@ -30,14 +30,17 @@ class CollateralParams(Params):
     """One coin accepted as margin; prices in settlement units."""
 
     asset: str
+    """The coin's name."""
     weight: float = Field(default=1.0, gt=0, le=1)
     """For orders and withdrawals."""
     maintenance_weight: float | None = Field(default=None, gt=0, le=1)
     """For liquidation, at least `weight`; None: the same."""
     size_factor: float = Field(default=0.0, ge=0)
+    """f of the weight 1.1/(1 + f*sqrt(units)), which falls with size; 0: none."""
     price_venues: tuple[str, ...] = ()
     """Spot venues of the coin; without any, the reference price of the asset, else 1."""
     least_price: float = Field(default=0.0, ge=0)
+    """Floor of the price, in settlement units."""
 
     @model_validator(mode="after")
     def _weights_are_ordered(self) -> "CollateralParams":

@@ -70,14 +70,20 @@ class FundingPrice(StrEnum):
 
 
 class FundingParams(Params):
-    """Rates are plain fractions; interest and damper are those of a period of 8 hours."""
+    """Rates are plain fractions."""
 
     funding_rule: FundingRule = FundingRule.DAMPED
+    """How premium samples become a rate: damped, step_limited, votes or dead_band."""
     funding_charge: FundingCharge = FundingCharge.STAMPS
+    """When it is paid: stamps at the end of intervals, or continuous."""
     funding_price: FundingPrice = FundingPrice.MARK
+    """What a payment is counted on: mark or index."""
     funding_interval_seconds: float = Field(default=28_800.0, gt=0)
+    """Time between two stamps."""
     interest_rate: float = 0.0001
+    """Interest that the rate tends to, for 8 hours."""
     funding_damper: float = Field(default=0.0005, ge=0)
+    """How far the premium may be from the interest before the rate follows, for 8 hours."""
     funding_cap: float = Field(default=0.0075, ge=0, lt=1)
     """Most of one interval, for the rules that have no limit of their own."""
     premium_linear_weights: bool = False

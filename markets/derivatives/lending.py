@@ -27,6 +27,7 @@ class LendingParams(CurveParams):
     """The rate curve and the reserve, and what earns interest."""
 
     enabled: bool = False
+    """Whether the settlement asset can be borrowed."""
     lend_unrealised: bool = True
     """Whether unrealised profit earns and loss pays: an interest-bearing perpetual."""
 

@@ -39,25 +39,33 @@ class LiquidationRule(Params):
     """A preset and what differs from it; amounts in units of the settlement asset, 0: no limit."""
 
     preset: Preset = Preset.TAKEOVER
+    """The venue whose rule fills what is not set."""
     stages: tuple[Stage, ...] | None = None
+    """What is tried, in this order: orders, backstop, fund, adl, social."""
     step: Step | None = None
+    """What an account's orders close at once: whole, tier, lowest or portion."""
     portion_ppm: int | None = Field(default=None, gt=0, le=PPM)
+    """Part of the position that step portion closes."""
     portion_above: float | None = Field(default=None, ge=0)
     """Positions up to this notional are closed whole."""
     least: float | None = Field(default=None, ge=0)
+    """Least notional closed by the orders of one account at once."""
     most: float | None = Field(default=None, ge=0)
-    """Notional closed by the orders of one account at once."""
+    """Most notional closed by the orders of one account at once."""
     cooldown_seconds: float | None = Field(default=None, ge=0)
     """Between orders of one account; a longer step holds several, unless the next takes all."""
     whole_after_cooldown: bool | None = None
+    """Whether orders close the whole position after the first."""
     orders_when_due: bool | None = None
     """Whether orders are tried even below the takeover ratio, and the rest taken at once."""
     fill_or_kill: bool | None = None
     """Whether an order trades whole or not at all; reduce-only ones are not counted on."""
     order_price: OrderPrice | None = None
+    """Worst price of the orders: bankruptcy, or dYdX's fillable price."""
     through_ppm: int | None = Field(default=None, ge=0, lt=PPM)
     """How far beyond the best price of the book orders may go; 0: no limit."""
     takeover_ppm: int | None = Field(default=None, ge=0, le=PPM)
+    """Part of maintenance below which orders no longer do and the position is taken."""
     takeover_gradual: bool | None = None
     """Whether only 1 - equity/(takeover_ppm of maintenance) of it is taken a second."""
     fee_ppm: int | None = Field(default=None, ge=0, le=100_000)
@@ -65,12 +73,15 @@ class LiquidationRule(Params):
     volume_per_second: float | None = Field(default=None, ge=0)
     """Notional that the orders of all accounts may close together."""
     backstops: tuple[Backstop, ...] | None = None
+    """Accounts with capital of their own that take positions."""
     backstop_price: ClosePrice | None = None
+    """What backstops pay: mark, bankruptcy price, or two_thirds of the way to that."""
     backstop_in_debt: bool | None = None
     """Whether backstops take positions worth less than nothing."""
     backstop_unwind_ppm: int | None = Field(default=None, gt=0, le=PPM)
     """Part of its position that a backstop offers to the book each step."""
     adl_price: ClosePrice | None = None
+    """What the opposite side pays in ADL, as with backstops."""
     adl_trigger_ppm: int | None = Field(default=None, ge=0, lt=PPM)
     """Fall of the fund below its peak that starts ADL; 0: when it cannot pay."""
     adl_stop_ppm: int | None = Field(default=None, ge=0, lt=PPM)
@@ -78,6 +89,7 @@ class LiquidationRule(Params):
     adl_threshold: float | None = Field(default=None, ge=0)
     """A fund with no more than this is not measured by its fall."""
     adl_window_seconds: float | None = Field(default=None, gt=0)
+    """How far back the fund's peak is looked for."""
     clawback_seconds: float | None = Field(default=None, ge=0)
     """Period after which profits are realised, and cut for what the fund owes."""
     ranking: Ranking | None = None

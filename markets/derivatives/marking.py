@@ -47,13 +47,19 @@ class MarkingParams(FundingParams):
     """Mark, index and impact prices; rates are plain fractions."""
 
     mark_rule: MarkRule = MarkRule.MOVING_BASIS
+    """How the mark follows index and book: moving_basis, median, fair_basis, oracle_median."""
     basis_ema_seconds: float = Field(default=150.0, gt=0)
+    """Time constant of the mean of the basis."""
     basis_bandwidth: float = Field(default=0.005, ge=0)
     """Bound of a sample of the basis as a part of the index, for the rule moving_basis alone."""
     impact_notional_quote: float = Field(default=4_000.0, gt=0)
+    """Size of the order whose mean price gives the premium, in quote."""
     index_rule: IndexRule = IndexRule.MEDIAN
+    """How members are joined: median or mean, by weight."""
     index_weights: tuple[float, ...] = ()
+    """Weights in the order of the members; none: equal."""
     index_stale_seconds: float = Field(default=0.0, ge=0)
+    """A member whose mid has not moved for so long is dropped; 0: never."""
     index_deviation: float = Field(default=0.0, ge=0)
     """Farther from the median a member is dropped; 0: never."""
 

@@ -135,7 +135,7 @@ class Perpetual(Venue):
             form=self.form.code,
             grouped=self.house is not None,
         )
-        custody.endow(custody.fund, self.params.insurance_fund_quote)
+        custody.endow(custody.fund, self.params.insurance_fund_units)
         backstops = rule.value("backstops") if rule.has(Stage.BACKSTOP) else ()
         self._backstops = market.open_accounts(self.name, self.domain, len(backstops))
         self.accounts = np.append(self.accounts, self._backstops)

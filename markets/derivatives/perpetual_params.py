@@ -19,10 +19,12 @@ from markets.rounding import PPM
 
 
 class PerpetualParams(MarkingParams):
-    """Parameters; `index_venues` are spot venues, and without any the reference is the index."""
+    """Parameters of the contract."""
 
     index_venues: tuple[str, ...] = ()
+    """Spot venues whose mids make the index; none: the reference price."""
     contract: ContractKind = ContractKind.LINEAR
+    """What it pays in: linear (quote), inverse (base) or quanto (a third asset)."""
     contract_value_quote: float = Field(default=1.0, gt=0)
     """Quote units of one inverse contract, which is its lot."""
     quanto_rate: float = Field(default=1.0, gt=0)
@@ -30,11 +32,17 @@ class PerpetualParams(MarkingParams):
     expiry_seconds: float | None = Field(default=None, gt=0)
     """When a dated future settles, from the start of the run; a perpetual never does."""
     settlement_window_seconds: float = Field(default=1_800.0, ge=0)
+    """Time before expiry over which the index is averaged to settle at."""
     settlement_fee_ppm: int = Field(default=0, ge=0, le=100_000)
+    """Of the notional settled at expiry."""
     maker_fee_ppm: int = Field(default=200, ge=-100_000, le=100_000)
+    """Of the notional, below 0 a rebate."""
     taker_fee_ppm: int = Field(default=500, ge=0, le=100_000)
+    """Of the notional."""
     initial_margin_ppm: int = Field(default=10_000, gt=0, le=PPM)
+    """Margin of a new position in the lowest bracket, of the notional."""
     maintenance_tiers: tuple[MarginTier, ...] = (MarginTier(),)
+    """Brackets of the maintenance margin by notional."""
     tier_rule: TierRule | None = None
     """None: as the liquidation preset has it (steps for bitmex and okx)."""
     size_factor: float = Field(default=0.0, ge=0)
@@ -44,9 +52,11 @@ class PerpetualParams(MarkingParams):
     house: str = ""
     """Clearing house whose claims are the margin here too; without, the venue has its own."""
     market_band_ppm: int = Field(default=50_000, ge=0, lt=PPM)
-    insurance_fund_quote: float = Field(default=0.0, ge=0)
-    """Brought in from outside at the start."""
+    """How far from the mark market orders may trade."""
+    insurance_fund_units: float = Field(default=0.0, ge=0)
+    """Of the settlement asset, brought in from outside at the start."""
     adl_ranking: Ranking = Ranking.LEVERAGE
+    """Who is deleveraged first, or that all share."""
     liquidation: LiquidationRule = LiquidationRule()
 
     @property
@@ -57,7 +67,7 @@ class PerpetualParams(MarkingParams):
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "PerpetualParams":
-        floors = [tier.floor_quote for tier in self.maintenance_tiers]
+        floors = [tier.floor_units for tier in self.maintenance_tiers]
         rates = [tier.maintenance_ppm for tier in self.maintenance_tiers]
         if not floors or floors[0] != 0 or sorted(set(floors)) != floors:
             raise ValueError("maintenance_tiers must begin at floor 0 and rise")

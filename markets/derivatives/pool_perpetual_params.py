@@ -73,6 +73,7 @@ class PoolPerpetualParams(Params):
     """A preset and what differs from it."""
 
     preset: PoolPreset = PoolPreset.GMX_V2
+    """The venue whose rules fill what is not set."""
     fee_ppm: int = Field(default=600, ge=0, le=100_000)
     """Of the notional opened or closed."""
     provider_part_ppm: int = Field(default=630_000, ge=0, le=PPM)
@@ -86,27 +87,41 @@ class PoolPerpetualParams(Params):
     base_weight_ppm: int = Field(default=0, ge=0, lt=PPM)
     """Target of base in the pool; 0: providers bring quote alone, and there is no tax."""
     positive_impact_factor: float = Field(default=0.0, ge=0)
+    """Of trades that lessen the imbalance of the sides, who are paid."""
     negative_impact_factor: float = Field(default=0.0, ge=0)
+    """Of trades that add to it, who pay."""
     impact_exponent: float = Field(default=2.0, ge=1)
+    """Power of the imbalance, in quote units, that impact goes with."""
     positive_impact_cap: float = Field(default=0.005, ge=0, le=1)
+    """Most that impact pays, as a part of the notional;"""
     negative_impact_cap: float = Field(default=0.005, ge=0, le=1)
+    """most that it costs;"""
     liquidation_impact_cap: float = Field(default=0.0, ge=0, le=1)
-    """Caps are parts of the notional; the last one holds against cascades."""
+    """most that it costs in a liquidation, against cascades."""
     linear_impact_quote: float = Field(default=0.0, ge=0)
     """A trade of size s pays s^2 over this besides; 0: nothing."""
     impact_pool_quote: float = Field(default=0.0, ge=0)
     """Brought in from outside at the start."""
     funding: PoolFunding = PoolFunding.NONE
+    """Payments between the sides: none, basic or adaptive."""
     funding_factor: float = Field(default=0.0, ge=0)
+    """Per second at full imbalance; with adaptive funding the largest factor."""
     funding_exponent: float = Field(default=1.0, ge=0)
+    """Power of the imbalance that funding goes with."""
     funding_increase: float = Field(default=1e-12, ge=0)
+    """Rise of the adaptive factor in a second, for each unit of imbalance."""
     funding_decrease: float = Field(default=0.0, ge=0)
+    """Its fall in a second."""
     funding_stable_threshold: float = Field(default=0.05, ge=0)
+    """Imbalance, as a part of all, above which the adaptive factor rises."""
     funding_decrease_threshold: float = Field(default=0.0, ge=0)
-    """The last four and `funding_factor` as the largest are those of adaptive funding."""
+    """Imbalance below which it falls."""
     borrow_optimal_usage: float = Field(default=1.0, gt=0, le=1)
+    """Notional over pool at which the borrow fee has its kink."""
     borrow_base_per_second: float = Field(default=0.0, ge=0)
+    """Borrow fee at full usage without the kink, of the notional."""
     borrow_above_per_second: float = Field(default=0.0, ge=0)
+    """Borrow fee at full usage with it."""
     accrual_seconds: float = Field(default=3_600.0, gt=0)
     """Funding and borrow fees run by the second and are paid at whole multiples of this."""
     reserve_factor: float = Field(default=0.8, gt=0, le=1)
@@ -114,14 +129,17 @@ class PoolPerpetualParams(Params):
     largest_side_quote: float = Field(default=0.0, ge=0)
     """Largest notional of a side; 0: no such cap."""
     initial_margin_ppm: int = Field(default=20_000, gt=0, le=PPM)
+    """Margin of a new position, of the notional."""
     maintenance_ppm: int = Field(default=10_000, gt=0, le=PPM)
+    """Margin below which a position is liquidated, of the notional."""
     loses_all_collateral: bool = False
     """Whether liquidation leaves the account nothing."""
     max_profit_factor: float = Field(default=0.9, gt=0, le=1)
     """Profit of a side over the pool beyond which profits are paid in part only."""
     adl_factor: float = Field(default=0.6, gt=0, le=1)
+    """Profit of a side over the pool at which its positions are closed;"""
     adl_target: float = Field(default=0.5, ge=0, le=1)
-    """Profit of a side over the pool at which positions are closed, and where that ends."""
+    """where that ends."""
 
     @model_validator(mode="before")
     @classmethod

@@ -299,10 +299,13 @@ class CryptoswapPool(CoinPool):
         amplification: float = Field(100.0, gt=0)
         """A without the factor N^N."""
         gamma: float = Field(0.000145, gt=0, le=0.05)
+        """How far from balance liquidity stays gathered: the smaller, the nearer."""
         initial_prices: tuple[float, ...]
         """Quote units for a unit of each coin; that of coin 1, the quote, is 1."""
         allowed_extra_profit: float = Field(2e-6, ge=0)
+        """Profit of the pool, as a part, that is kept before the price scale may move."""
         adjustment_step: float = Field(0.000146, gt=0)
+        """Length of a move of the price scale, as a part of price."""
         half_time_seconds: float = Field(600.0, gt=0)
         """Half-life of the oracle's average."""
 

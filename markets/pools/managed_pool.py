@@ -261,6 +261,7 @@ class ManagedPool(ConstantProductPool):
         raise_ppm: int = Field(100_000, ge=0, le=PPM)
         """How much a bid must exceed the standing one."""
         withdrawal_fee_ppm: int = Field(0, ge=0, lt=PPM)
+        """What leavers pay to those who stay."""
 
     params: Params
 

@@ -271,6 +271,7 @@ class StableSwapPool(CoinPool):
         """Parameters of the pool."""
 
         fee_ppm: int = Field(400, ge=0, lt=PPM)
+        """Fee of a swap, taken from what it pays out."""
         amplification: float = Field(100.0, ge=1, le=1e6)
         """A as the contract stores it: that of the white paper times n^(n - 1)."""
         admin_fee_ppm: int = Field(500_000, ge=0, le=PPM)

@@ -28,11 +28,13 @@ class VolatilityFee:
         """Parameters of the rule; the base fee is the pool's own `fee_ppm`."""
 
         half_life_seconds: float = Field(3_600.0, gt=0)
+        """Half-life of the mean of squared returns."""
         ppm_per_daily_variance: float = Field(1.2e6, ge=0)
         """Gain: ppm of fee for one unit of variance per day."""
         initial_volatility_daily: float = Field(0.0, ge=0)
         """Standard deviation of a day's return that the rule starts from."""
         cap_ppm: int = Field(100_000, ge=0, lt=PPM)
+        """The highest fee."""
 
     def __init__(self, base_ppm: int, params: Params) -> None:
         self.base_ppm = base_ppm

@@ -23,10 +23,12 @@ class CallAuction(OrderBook):
     usual_phase = Phase.CALL
 
     class Params(OrderBook.Params):
-        """How often the call clears, and whether orders outlive it."""
+        """Parameters of the call."""
 
         interval_steps: int = Field(default=1, ge=1)
+        """Steps from call to call."""
         keep: bool = True
+        """Whether orders outlive a call."""
 
     params: Params
 

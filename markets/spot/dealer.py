@@ -287,11 +287,14 @@ class DealerMarket(Venue):
     """Dealers' quotes, hit directly."""
 
     class Params(params.Params):
-        """Fees in parts per million of the notional, below 0 a rebate; when quotes take effect."""
+        """Parameters of the market."""
 
         dealer_fee_ppm: int = Field(default=0, ge=-500_000, le=500_000)
+        """Of the notional, below 0 a rebate."""
         taker_fee_ppm: int = Field(default=0, ge=0, le=500_000)
+        """Of the notional."""
         quotes_first: bool = True
+        """Whether all quotes of a step stand before its first order is executed."""
 
         @model_validator(mode="after")
         def _rebate_is_earned(self) -> "DealerMarket.Params":

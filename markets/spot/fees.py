@@ -25,11 +25,14 @@ _HALF_BITS = 32
 
 
 class Tier(params.Params):
-    """Rates in parts per million for accounts with at least `volume` quote units in 30 days."""
+    """Rates of accounts that trade so much."""
 
     volume: float = Field(gt=0)
+    """Quote traded in thirty days from which the tier holds."""
     maker_fee_ppm: int = Field(ge=-500_000, le=500_000)
+    """Of the notional, below 0 a rebate."""
     taker_fee_ppm: int = Field(ge=0, le=500_000)
+    """Of the notional."""
 
 
 class FeeTiers:

@@ -34,8 +34,11 @@ class Period(params.Params):
     """A planned part of the run."""
 
     phase: Literal["call", "halted", "outage"]
+    """call, halted or outage."""
     start_seconds: float = Field(ge=0)
+    """When it begins, from the start of the run."""
     end_seconds: float = Field(gt=0)
+    """When it ends."""
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> "Period":
