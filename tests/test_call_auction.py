@@ -521,3 +521,41 @@ def test_a_book_in_a_call_is_no_index():
     assert view.index_price == pytest.approx(100.0)
     assert view.mark == pytest.approx(100.0)
     assert perpetual.drain_liquidations() is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(ACTION, max_size=8), min_size=4, max_size=14),
+    st.sampled_from([0.01, 0.03, 0.1]),
+    st.sampled_from([0.02, 0.05, 1.0]),
+)
+def test_interruptions_whatever_is_sent_leave_a_sound_book(steps, move, collar):
+    """Each trade is within the guards of its step, or at a call's price within the call's edges.
+
+    The audit after each step finds no crossed book in continuous trading.
+    """
+    floor = Floor(OrderBook, opening=7.0, interruption_move=move, interruption_seconds=2,
+                  interruption_window_seconds=3, call_collar=collar)  # fmt: skip
+    floor.step(0, floor.limit(0, SELL, 1, 100), floor.limit(1, BUY, 1, 100))
+    floor.venue.drain_fills()
+    for number, actions in enumerate(steps, 1):
+        last, moment = floor.venue.observe(Moment(0, 0.0, 1.0)).last_ticks, float(number)
+        floor.market.accrue(Moment(number, moment, 1.0))
+        called = floor.venue.drain_fills()["price_ticks"].tolist()
+        assert set(called) <= {floor.venue.last_call.price_ticks}
+        assert all(abs(ticks - last) <= collar * last for ticks in called)
+        terms = floor.venue._terms
+        low, high = int(terms.guard_low_ticks), int(terms.guard_high_ticks)
+        intents = []
+        for trader, way, lots, ticks, kind in actions:
+            account = floor.traders[trader]
+            if kind == "market":
+                intents.append(market_order(0, account, way, lots))
+            elif kind == "iceberg":
+                intents.append(iceberg_order(0, account, way, lots, ticks, 1 + lots // 4))
+            else:
+                flags = IMMEDIATE_OR_CANCEL if kind == "now" else 0
+                intents.append(limit_order(0, account, way, lots, ticks, flags))
+        floor.step(number, *intents)
+        fills = floor.venue.drain_fills()["price_ticks"].tolist()
+        assert all(low <= ticks <= high for ticks in fills)

@@ -201,10 +201,15 @@ def _fillable_lots(
 
 
 @kernel()
-def _within_guards(terms: Terms, side: int, limit_ticks: int) -> int:
-    """The limit, or the guard where that is nearer."""
-    guard_ticks = terms.guard_high_ticks if side > 0 else terms.guard_low_ticks
-    return side * min(side * limit_ticks, side * guard_ticks)
+def _within_guards(book: BookArrays, terms: Terms, side: int, limit_ticks: int) -> int:
+    """The limit, or the guard where that is nearer; no price where the best is beyond the other."""
+    near_ticks, far_ticks = terms.guard_low_ticks, terms.guard_high_ticks
+    if side > 0:
+        near_ticks, far_ticks = far_ticks, near_ticks
+    best_ticks = book.state[BEST_ASK - row_of(side)]
+    if unlikely((best_ticks - far_ticks) * side < 0):
+        return -1 if side > 0 else MAX_PRICE_TICKS + 1
+    return side * min(side * limit_ticks, side * near_ticks)
 
 
 @kernel()
@@ -213,20 +218,40 @@ def _note_guard(
 ) -> None:
     """Trading stops itself where only a guard kept an order from trading on."""
     best_ticks = book.state[BEST_ASK if entry.side > 0 else BEST_BID]
-    reach_ticks = _within_guards(terms, entry.side, limit_ticks)
+    reach_ticks = _within_guards(book, terms, entry.side, limit_ticks)
     wanted = best_ticks >= 0 and (limit_ticks - best_ticks) * entry.side >= 0
     if wanted and (reach_ticks - best_ticks) * entry.side < 0:
         batch.tally[INTERRUPTED] = 1
 
 
 @kernel()
-def _too_eager_for_call(terms: Terms, batch: Batch, entry: Entry) -> bool:
+def _beyond(book: BookArrays, entry: Entry, low_ticks: int, high_ticks: int) -> bool:
+    """Whether a limit is more eager than the edge of a call, or would only trade beyond the other.
+
+    Orders from before a call may lie beyond its edges: what met them there could never trade.
+    """
+    side, limit_ticks = entry.side, entry.limit_ticks
+    if limit_ticks * side > (high_ticks if side > 0 else low_ticks) * side:
+        return True
+    best_ticks = book.state[BEST_ASK - row_of(side)]
+    crosses = best_ticks >= 0 and (limit_ticks - best_ticks) * side >= 0
+    return crosses and limit_ticks * side < (low_ticks if side > 0 else high_ticks) * side
+
+
+@kernel()
+def _not_for_call(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> bool:
     """Whether trading has stopped itself and the call that follows does not admit the limit."""
     if batch.tally[INTERRUPTED] == 0:
         return False
     low_ticks, high_ticks = around(batch.tally[LAST_TICKS], terms.collar_ppm)
-    edge_ticks = high_ticks if entry.side > 0 else low_ticks
-    return (edge_ticks - entry.limit_ticks) * entry.side < 0
+    return _beyond(book, entry, low_ticks, high_ticks)
+
+
+@kernel()
+def beyond_call(book: BookArrays, terms: Terms, entry: Entry) -> bool:
+    """Whether the call that there is does not admit a limit."""
+    low_ticks, high_ticks = terms.call_low_ticks, terms.call_high_ticks
+    return low_ticks != NO_PRICE and _beyond(book, entry, low_ticks, high_ticks)
 
 
 @kernel(error_model="numpy")
@@ -245,7 +270,7 @@ def _place_market(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) ->
         budget_atoms = affordable_atoms(balance_atoms, entry.taker_fee_ppm)
     else:
         size_lots = min(size_lots, batch.balances[account, terms.base_column] // terms.lot_atoms)
-    reach_ticks = _within_guards(terms, side, limit_ticks)
+    reach_ticks = _within_guards(book, terms, side, limit_ticks)
     if unlikely(entry.flags & FILL_OR_KILL != 0):
         if _fillable_lots(book, terms, entry, reach_ticks, MAX_ATOMS) < entry.size_lots:
             return _UNFILLED
@@ -283,7 +308,7 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
         return _INSUFFICIENT_BALANCE
     left_lots, barred = size_lots, _FREE
     if crosses:
-        reach_ticks = _within_guards(terms, side, limit_ticks)
+        reach_ticks = _within_guards(book, terms, side, limit_ticks)
         whole = entry.flags & FILL_OR_KILL != 0
         if (
             unlikely(whole)
@@ -298,7 +323,7 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
             return _FILLED
         if unlikely((barred == _FREE) & (reach_ticks != limit_ticks)):
             _note_guard(book, terms, batch, entry, limit_ticks)
-            if _too_eager_for_call(terms, batch, entry):
+            if _not_for_call(book, terms, batch, entry):
                 return _PARTLY_FILLED if left_lots < size_lots else _UNFILLED
     if barred == _FREE and not entry.flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
         rest(book, terms, batch, entry, left_lots)
@@ -306,23 +331,6 @@ def _place_limit(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) -> 
     if left_lots < size_lots:
         return _PARTLY_FILLED
     return _SELF_TRADE if barred == _BARRED else _UNFILLED
-
-
-@kernel()
-def beyond_call(book: BookArrays, terms: Terms, entry: Entry) -> bool:
-    """Whether a limit is more eager than the edge of a call, or would only trade beyond the other.
-
-    Orders from before a call may lie beyond its edges: what met them there could never trade.
-    """
-    side, limit_ticks = entry.side, entry.limit_ticks
-    low_ticks, high_ticks = terms.call_low_ticks, terms.call_high_ticks
-    if low_ticks == NO_PRICE:
-        return False
-    if limit_ticks * side > (high_ticks if side > 0 else low_ticks) * side:
-        return True
-    best_ticks = book.state[BEST_ASK if side > 0 else BEST_BID]
-    crosses = best_ticks >= 0 and (limit_ticks - best_ticks) * side >= 0
-    return crosses and limit_ticks * side < (low_ticks if side > 0 else high_ticks) * side
 
 
 @kernel()
@@ -376,7 +384,7 @@ def meets_own_first(book: BookArrays, terms: Terms, entry: Entry) -> bool:
     """Whether an order would be refused because it meets one of its own before any other."""
     side = entry.side
     best_ticks = book.state[BEST_ASK - row_of(side)]
-    reach_ticks = _within_guards(terms, side, entry.limit_ticks)
+    reach_ticks = _within_guards(book, terms, side, entry.limit_ticks)
     if best_ticks < 0 or (reach_ticks - best_ticks) * side < 0:
         return False
     if terms.self_trade != _CANCEL_NEWEST or terms.phase != _CONTINUOUS:
