@@ -18,17 +18,22 @@ def test_quotes_are_expectations_given_the_trade() -> None:
     assert first[0] == pytest.approx(informed)
 
 
+def mean_spread(informed: float, trades: int) -> float:
+    """The net order flow is binomial given V, and by symmetry V may be taken to be 1."""
+    buys = np.arange(trades + 1)
+    ways = np.array([float(comb(trades, int(count))) for count in buys])
+    chance = (1 + informed) / 2
+    weights = ways * chance**buys * (1 - chance) ** (trades - buys)
+    surplus = 2 * buys - trades
+    spread = paper.belief(surplus + 1, informed) - paper.belief(surplus - 1, informed)
+    return float(weights @ spread)
+
+
 @pytest.mark.parametrize("informed", sorted(paper.SPREADS))
 def test_published_figures_are_those_of_the_binomial_law(informed: float) -> None:
-    """The net order flow is binomial given V, and by symmetry V may be taken to be 1."""
     for trades, figure in paper.SPREADS[informed].items():
-        buys = np.arange(trades + 1)
-        ways = np.array([float(comb(trades, int(count))) for count in buys])
-        chance = (1 + informed) / 2
-        weights = ways * chance**buys * (1 - chance) ** (trades - buys)
-        surplus = 2 * buys - trades
-        spread = paper.belief(surplus + 1, informed) - paper.belief(surplus - 1, informed)
-        assert weights @ spread == pytest.approx(figure, abs=0.0005)
+        assert mean_spread(informed, trades) == pytest.approx(figure, abs=0.0005)
+    assert mean_spread(0.5, trades=50) == pytest.approx(0.000129, abs=5e-7)
 
 
 def test_each_claim_is_traded_once_a_step_at_its_own_quote() -> None:
@@ -53,5 +58,5 @@ def test_turns_count_the_messages_of_each_owner() -> None:
 @pytest.mark.slow
 def test_all_figures() -> None:
     rows = paper.reproduce(paper.DEFAULT_RUNS, seed=0)
-    assert len(rows) == 11
+    assert len(rows) == 12
     assert [(row.quantity, row.got) for row in rows if not row.ok] == []

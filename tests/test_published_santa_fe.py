@@ -33,8 +33,24 @@ def test_rates_are_those_of_the_model() -> None:
     assert sum(flow.limit_rates) == pytest.approx(rates.density * santa_fe.REACH * 200)
 
 
+def test_a_run_asked_for_is_as_many_lifetimes_at_every_eps() -> None:
+    for eps in santa_fe.DIFFUSING:
+        lifetimes = santa_fe.STEPS_A_RUN * Rates(eps).step_seconds * eps
+        assert Rates(eps).stretches(40) * lifetimes == pytest.approx(20_000, rel=0.02)
+
+
+def test_late_diffusion_falls_below_the_short_one() -> None:
+    """At eps 0.1, where a short run shows it: mid moves are undone, and 0.79 p_c**2 delta stays."""
+    mids = santa_fe.measure(Rates(0.1), runs=4, seed=3).mids
+    late, error = santa_fe.late_diffusion(0.1, mids)
+    short, _ = santa_fe.diffusion(Rates(0.1), mids, 1)
+    assert late == pytest.approx(santa_fe.LATE[0.1], rel=3 * error)
+    assert short / late == pytest.approx(santa_fe.SHORT_OVER_LATE, rel=3 * error)
+    assert error < 0.12
+
+
 @pytest.mark.slow
 def test_all_figures() -> None:
     rows = santa_fe.reproduce(santa_fe.DEFAULT_RUNS, seed=0)
-    assert len(rows) == 11
+    assert len(rows) == 15
     assert [(row.quantity, row.got) for row in rows if not row.ok] == []
