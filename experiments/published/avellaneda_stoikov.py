@@ -67,10 +67,12 @@ class Maker(Trader):
     """Quotes one unit on each side, anew in every step."""
 
     class Params(Trader.Params):
-        """Risk aversion g, and whether to ignore the inventory."""
+        """Parameters of the maker."""
 
         risk_aversion: float
+        """g, per quote unit."""
         symmetric: bool
+        """Whether it ignores its inventory."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -51,10 +51,12 @@ class Swapper(Trader):
     """Sells once."""
 
     class Params(Trader.Params):
-        """Base to sell, and how it is sent."""
+        """Parameters of the swap."""
 
         base: float = Field(gt=0)
+        """Base to sell."""
         private: bool = False
+        """Whether it is sent past the public queue."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

@@ -58,11 +58,14 @@ class Manager(Trader):
     """Bids for the lease once, names the fee, and closes each block at the outside price."""
 
     class Params(Trader.Params):
-        """Parameters: fee, and rent a block as a part of the pool's value."""
+        """Parameters of the manager."""
 
         fee_ppm: int
+        """The fee that it sets."""
         rent_fraction: float
+        """Rent a block as a part of the pool's value."""
         latency_seconds: float = 1.0
+        """Above the outsiders': they come first."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""

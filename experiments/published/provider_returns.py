@@ -48,12 +48,16 @@ class Visitors(Cohort):
     """Each opens one range at a random time and closes it at another."""
 
     class Params(Cohort.Params):
-        """Widths are uniform in the logarithm, stays exponential."""
+        """Parameters of the crowd."""
 
         count: int = Field(150, ge=1)
+        """Providers."""
         narrowest: float = 0.01
+        """Least width of a range to a side, as a part of price."""
         widest: float = 0.3
+        """Most width of a range to a side, uniform in the logarithm between the two."""
         stay_mean_steps: float = 700.0
+        """Mean stay, exponential."""
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
