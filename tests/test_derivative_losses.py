@@ -5,14 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markets.derivatives import adl, insurance, pnl
-from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+from markets.derivatives import adl, insurance
+from markets.derivatives.contract import LINEAR, LONG
 
 untimed = settings(deadline=None)  # compiling must not fail a test
-
-prices = st.floats(1.0, 1e5)
-sides = st.sampled_from([LONG, SHORT])
-contracts = st.sampled_from([LINEAR, INVERSE, QUANTO])
 
 
 def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
@@ -20,41 +16,6 @@ def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
 
 
 # --- deleveraging ----------------------------------------------------------------------------
-
-
-@untimed
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=20), st.integers(0, 5000))
-def test_the_queue_closes_in_order(lots: list[int], quantity: int) -> None:
-    held = np.array(lots)
-    closed = adl.queue_close(held, quantity)
-    assert closed.dtype == np.int64
-    assert closed.sum() == min(quantity, held.sum())
-    touched = np.flatnonzero(closed)
-    assert np.array_equal(touched, np.arange(touched.size))
-    assert np.array_equal(closed[touched[:-1]], held[touched[:-1]])
-
-
-@untimed
-@given(
-    contracts,
-    sides,
-    st.lists(st.floats(0.1, 100.0), min_size=1, max_size=8),
-    prices,
-    st.floats(0.8, 0.999),
-)
-def test_forgone_profit_is_the_bad_debt(
-    contract: int, bankrupt_side: int, queue: list[float], price: float, gap: float
-) -> None:
-    """A bankrupt position beyond its price: what it lacks at the mark, the queue forgoes."""
-    bankruptcy = price
-    current = price * gap if bankrupt_side == LONG else price / gap
-    quantity = sum(queue) * 0.7
-    debt = -pnl.profit(contract, bankrupt_side, quantity, bankruptcy, current)
-    closed = adl.queue_close(np.array(queue), quantity)
-    forgone = adl.forgone_profit(contract, -bankrupt_side, closed, bankruptcy, current)
-    assert debt > 0.0
-    assert forgone.sum() == near(debt)
-    assert np.all(forgone[closed == 0.0] == 0.0)
 
 
 @untimed
@@ -113,41 +74,6 @@ def test_the_drawdown_trigger_starts_and_stops() -> None:
 
 
 # --- insurance -------------------------------------------------------------------------------
-
-books = st.lists(st.tuples(st.floats(80.0, 120.0), st.floats(0.1, 50.0)), max_size=8)
-
-
-@untimed
-@given(st.sampled_from([LINEAR, INVERSE]), sides, st.floats(0.1, 200.0), books, st.floats(0.0, 500))
-def test_the_waterfall_spends_book_then_fund_then_adl(
-    contract: int, side: int, size: float, levels: list[tuple[float, float]], fund: float
-) -> None:
-    best_first = sorted(levels, reverse=side == LONG)
-    book = insurance.Levels(
-        np.array([price for price, _ in best_first], np.float64),
-        np.array([held for _, held in best_first], np.float64),
-    )
-    result = insurance.close_through_book(
-        insurance.CloseOut(contract, side, size, 100.0), book, fund
-    )
-    left = fund + result.fund_change
-    assert left >= -1e-9
-    assert result.closed_in_book + result.adl_size == near(size)
-    if result.adl_size > 1e-9:  # nobody is deleveraged while fund and book can pay
-        assert left <= 1e-9 or result.closed_in_book == near(book.sizes.sum())
-    closed, gain = result.closed_in_book, 0.0
-    for price, held in best_first:
-        taken = min(closed, held)
-        gain += pnl.profit(contract, side, taken, 100.0, price)
-        closed -= taken
-    assert result.fund_change == near(gain, 1e-9, 1e-7)
-
-
-def test_whole_lots_leave_the_broken_lot_to_adl() -> None:
-    book = insurance.Levels(np.array([97.0]), np.array([50.0]))
-    close = insurance.CloseOut(LINEAR, LONG, 40.0, 100.0, lot=1.0)
-    result = insurance.close_through_book(close, book, 100.0)
-    assert result == (33.0, 7.0, -99.0)
 
 
 @untimed

@@ -13,33 +13,11 @@ import numpy as np
 from experiments.conformance.derivative_inputs import (
     column,
     contract_of,
-    levels_of,
     named,
     side_of,
 )
 from markets.derivatives import adl, insurance
-from markets.derivatives.contract import LINEAR, Column
-from markets.derivatives.pnl import profit
-
-
-def _adl_queue_close(case: dict) -> dict:
-    contract, side = contract_of(case), side_of(case, "counterparty_side")
-    queue, price, mark = case["queue"], float(case["close_price"]), float(case["mark"])
-    sizes, entries = column(queue, "size"), column(queue, "entry")
-    closed = adl.queue_close(sizes, case["qty"])
-    realised = profit(contract, side, closed, entries, price)
-    forgone = adl.forgone_profit(contract, side, closed, price, mark)
-    names = ("closed", "remaining", "realised", "forgone_vs_mark")
-    rows = zip(closed, sizes - closed, realised, forgone, strict=True)
-    fills = [
-        {"id": row["id"]} | dict(zip(names, figures, strict=True))
-        for row, figures in zip(queue, rows, strict=True)
-    ]
-    return {
-        "fills": fills,
-        "unallocated": case["qty"] - closed.sum(),
-        "total_forgone": forgone.sum(),
-    }
+from markets.derivatives.contract import Column
 
 
 def _ranked(positions: list[dict], scores: Column) -> dict:
@@ -118,39 +96,11 @@ def _adl_trigger_drawdown(case: dict) -> dict:
     }
 
 
-def _liquidation_settlement(case: dict) -> dict:
-    prices, sizes = levels_of(case["fills"])
-    bankruptcy = float(case["bankruptcy_price"])
-    gains = insurance.fund_gain(contract_of(case), side_of(case), sizes, bankruptcy, prices)
-    return {"fund_delta": gains.sum(), "fund_after": case["fund_before"] + gains.sum()}
-
-
 def _dydx_insurance_delta(case: dict) -> dict:
     delta = insurance.capped_fund_gain(
         case["fill_quote"], case["bankruptcy_quote"], case["max_fee"]
     )
     return {"fund_delta": delta}
-
-
-def _insurance_waterfall(case: dict) -> dict:
-    fund, steps = float(case["fund_before"]), []
-    for row in case["liquidations"]:
-        bankrupt = insurance.CloseOut(
-            LINEAR, side_of(row), float(row["qty"]), float(row["bankruptcy_price"])
-        )
-        result = insurance.close_through_book(
-            bankrupt, insurance.Levels(*levels_of(row["book"])), fund
-        )
-        steps.append(
-            {
-                "id": row["id"],
-                "closed_in_book": result.closed_in_book,
-                "adl_qty": result.adl_size,
-                "fund_delta": result.fund_change,
-            }
-        )
-        fund += result.fund_change
-    return {"steps": steps, "fund_after": fund}
 
 
 def _clawback(case: dict) -> dict:
@@ -163,7 +113,6 @@ def _clawback(case: dict) -> dict:
 
 
 KINDS: dict[str, Callable[[dict], dict]] = {
-    "adl_queue_close": _adl_queue_close,
     "adl_rank_bitmex": _adl_rank_bitmex,
     "adl_rank_binance": _adl_rank_binance,
     "adl_rank_hyperliquid": _adl_rank_hyperliquid,
@@ -171,8 +120,6 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "adl_pro_rata_profit": _adl_pro_rata_profit,
     "backstop_allocation": _backstop_allocation,
     "adl_trigger_drawdown": _adl_trigger_drawdown,
-    "liquidation_settlement": _liquidation_settlement,
     "dydx_insurance_delta": _dydx_insurance_delta,
-    "insurance_waterfall": _insurance_waterfall,
     "clawback": _clawback,
 }

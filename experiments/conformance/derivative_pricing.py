@@ -15,8 +15,6 @@ from experiments.conformance.derivative_inputs import (
     contract_of,
     levels_of,
     side_of,
-    size_of,
-    whole_lots,
 )
 from markets.derivatives import everlasting, fair_price, funding, mark, pnl
 from markets.derivatives.contract import INVERSE, QUANTO
@@ -74,13 +72,6 @@ def _dydx_funding(case: dict) -> dict:
     return {"rate_8h_ppm": rate, "cap_ppm": cap, "payment_per_unit_long": paid}
 
 
-def _funding_payment(case: dict) -> dict:
-    contract, side = contract_of(case), side_of(case)
-    return {
-        "pays": funding.funding_payment(contract, side, size_of(case), case["price"], case["rate"])
-    }
-
-
 def _mark_fair_basis(case: dict) -> dict:
     basis = mark.funding_basis(
         case["funding_rate"], case["hours_until_funding"], case["interval_hours"]
@@ -118,28 +109,6 @@ def _weighted_median(prices: list, weights: list) -> float:
 
 def _index_weighted_median(case: dict) -> dict:
     return {"index": _weighted_median(case["prices"], case["weights"])}
-
-
-def _profit(case: dict) -> dict:
-    gained = pnl.profit(
-        contract_of(case), side_of(case), size_of(case), case["entry"], case["exit"]
-    )
-    return {"pnl": gained}
-
-
-def _fills_average_cost(case: dict) -> dict:
-    contract = contract_of(case)
-    lots, per_unit = whole_lots([quantity for quantity, _ in case["fills"]])
-    position, entry, realised = 0.0, float("nan"), 0.0
-    for fill_lots, (_, price) in zip(lots, case["fills"], strict=True):
-        position, entry, gained = pnl.apply_fill(contract, position, entry, fill_lots, price)
-        realised += gained
-    scale = float(case.get("contract_value", 1.0)) / per_unit
-    figures = {"position": position / per_unit, "entry": entry, "realised": realised * scale}
-    if case.get("mark") is not None:
-        open_profit = pnl.profit(contract, 1, position * scale, entry, case["mark"])
-        figures["unrealised"] = open_profit if position else 0.0
-    return figures
 
 
 def _dated_inverse_settlement(case: dict) -> dict:
@@ -258,13 +227,10 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "funding_rate": _funding_rate,
     "dydx_premium_ppm": _dydx_premium,
     "dydx_funding_tick": _dydx_funding,
-    "funding_payment": _funding_payment,
     "mark_fair_basis": _mark_fair_basis,
     "mark_median3": _mark_median3,
     "mark_hyperliquid": _mark_hyperliquid,
     "index_weighted_median": _index_weighted_median,
-    "pnl": _profit,
-    "fills_average_cost": _fills_average_cost,
     "dated_inverse_settlement": _dated_inverse_settlement,
     "roll_calendar": _roll_calendar,
     "bs_european": _bs_european,

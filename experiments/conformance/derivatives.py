@@ -1,7 +1,8 @@
 """Derivatives vectors: reference cases of perpetuals, futures and options against our kernels.
 
-Each case names a kind; a table maps it to a function that feeds its inputs to the functions of
-`markets.derivatives` that venues call, and returns the figures by name. The comparison walks the
+Each case names a kind; a table maps it to a function that plays it at a perpetual (the kinds of
+`perpetual_cases`) or feeds its inputs to a function of `markets.derivatives`, and returns the
+figures by name. The comparison walks the
 expected figures whatever their nesting. The rule of the files:
 
     numbers   |got - expected| <= max(1e-12, rtol*|expected|)
@@ -21,12 +22,14 @@ from experiments.conformance.derivative_loss import KINDS as LOSS_KINDS
 from experiments.conformance.derivative_margin import KINDS as MARGIN_KINDS
 from experiments.conformance.derivative_pricing import KINDS as PRICING_KINDS
 from experiments.conformance.derivative_products import KINDS as PRODUCT_KINDS
+from experiments.conformance.perpetual_cases import KINDS as PLAYED_KINDS
+from markets.errors import FathomError
 
 ABSOLUTE_TOLERANCE = 1e-12
 EXACT_FIELDS = frozenset(
     ("premium_ppm", "rate_8h_ppm", "cap_ppm", "closed_lots", "tier", "rebalanced_at")
 )
-KINDS = PRICING_KINDS | MARGIN_KINDS | LOSS_KINDS | PRODUCT_KINDS
+KINDS = PRICING_KINDS | MARGIN_KINDS | LOSS_KINDS | PRODUCT_KINDS | PLAYED_KINDS
 
 
 def compare(document: dict) -> list[Comparison]:
@@ -47,7 +50,7 @@ def compare_case(case: dict, rtol: float) -> list[Comparison]:
     try:
         expected = case["expected"]
         got = plain(compute(case["inputs"]))
-    except (KeyError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except (FathomError, KeyError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         return [failure(name, str(kind), got=f"{type(error).__name__}: {error}")]
     rows = list(walk(name, "", expected, got, rtol))
     return rows or [failure(name, str(kind), got="nothing expected")]

@@ -6,10 +6,9 @@ Scores, highest first, over profitable opposing positions:
     Binance      max(0, upnl)/max(1, wallet) * MM/(wallet + upnl)
     Hyperliquid  (mark/entry long, entry/mark short) * notional/account value
 
-BitMEX uses signed values (linear side*q*P, inverse -side*q/P). Closing takes whole positions in
-queue order until the quantity is gone, at the bankruptcy price (BitMEX, Binance, dYdX) or the mark
-(OKX, Hyperliquid). Profit forgone against the mark equals the bad debt covered. Pro-rata lots use
-largest remainders, so every lot is placed and none is invented. Sources: venue ADL pages; Chitra,
+BitMEX uses signed values (linear side*q*P, inverse -side*q/P). How a queue is then closed, and at
+what price, stands in `deleveraging`. Pro-rata lots use largest remainders, so every lot is placed
+and none is invented. Sources: venue ADL pages; Chitra,
 arXiv 2512.01112 v3 (pro-rata profit haircut); FTX liquidations page; Bybit ADL page (trigger).
 Left out: dYdX's pseudo-random walk over accounts (the venue's stream decides it).
 """
@@ -20,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract import INVERSE, Column
-from markets.derivatives.pnl import profit
 
 
 class TriggerRule(NamedTuple):
@@ -78,22 +76,6 @@ def notional_score(
 def queue_order(scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """Row numbers from highest to lowest score; equal scores keep row order."""
     return np.argsort(-scores, kind="stable")
-
-
-def queue_close(sizes: NDArray, quantity: float) -> NDArray:
-    """Size closed of each position, listed in queue order; lots stay integers.
-
-    What is left of `quantity` after the last position finds no counterparty.
-    """
-    before = np.cumsum(sizes) - sizes
-    return np.clip(quantity - before, 0, sizes)
-
-
-def forgone_profit(
-    contract: int, side: Column, closed: Column, close_price: Column, mark: Column
-) -> Column:
-    """Profit lost by closing at `close_price` and not at the mark, settlement asset."""
-    return profit(contract, side, closed, close_price, mark)
 
 
 def pro_rata_lots(size_lots: NDArray[np.int64], quantity_lots: int) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from markets.derivatives.contract import INVERSE, Column
+from markets.derivatives.contract import Column
 from markets.kernel import njit
 
 PPM = 1_000_000
@@ -102,27 +102,6 @@ def dead_band_rate(mark: Column, index: Column, band: Column = 0.0005) -> Column
     """Deribit rate per 8 h, accrued continuously: zero while |mark/index - 1| is within `band`."""
     premium = mark / index - 1.0
     return np.maximum(band, premium) + np.minimum(-band, premium)
-
-
-@register_jitable
-def funding_payment(
-    contract: int, side: Column, size: Column, price: Column, rate: Column
-) -> Column:
-    """What the holder pays (negative: receives) in the settlement asset; `price` is mark or oracle.
-
-    `size` is unsigned with `side`, or signed with side 1.
-    """
-    if contract == INVERSE:
-        return side * size / price * rate
-    return side * size * price * rate
-
-
-@register_jitable
-def funding_index_step(contract: int, price: Column, rate: Column) -> Column:
-    """Growth of the cumulative index: a holder pays signed size times the growth since entry."""
-    if contract == INVERSE:
-        return rate / price
-    return rate * price
 
 
 def premium_ppm(

@@ -2,13 +2,11 @@
 
     linear, quanto   profit = side*size*(exit - entry)
     inverse          profit = side*size*(exit - entry)/(entry*exit)
-    entry            adding: size-weighted mean (linear, quanto), harmonic mean (inverse);
-                     reducing: unchanged; crossing zero: the fill price for what is left
     settlement       mean of the index samples of the last window; fee = rate*notional
     basis p.a.       (future/index - 1)*365/days
 
-Units as in `contract`. Average cost is the method of Hyperliquid, Binance and BitMEX. Nothing is
-rounded: the venue floors profit and raises loss to whole atoms. Sources: BitMEX perpetual examples,
+Units as in `contract`. Nothing is rounded: the venue floors profit and raises loss to whole atoms,
+and carries average cost along (`positions`). Sources: BitMEX perpetual examples,
 Binance COIN-M and Deribit settlement pages. Left out: first-in-first-out lots, trading fees.
 """
 
@@ -46,29 +44,6 @@ def notional(contract: int, size: Column, price: Column) -> Column:
     if contract == INVERSE:
         return np.abs(size) / price
     return np.abs(size) * price
-
-
-@register_jitable
-def apply_fill(
-    contract: int, position: float, entry: float, fill_size: float, fill_price: float
-) -> tuple[float, float, float]:
-    """Signed position, entry price and realised profit after one signed fill (integer lots too).
-
-    The entry of a flat position is NaN. Pass lots, and scale the profit, to be exact at zero.
-    """
-    after = position + fill_size
-    if position == 0:
-        return after, fill_price if after != 0 else np.nan, 0.0
-    if (position > 0) == (fill_size > 0):
-        if contract == INVERSE:
-            return after, after / (position / entry + fill_size / fill_price), 0.0
-        return after, (position * entry + fill_size * fill_price) / after, 0.0
-    closed = min(abs(fill_size), abs(position))
-    realised = profit(contract, 1 if position > 0 else -1, closed, entry, fill_price)
-    if after == 0:
-        return after, np.nan, realised
-    crossed = (after > 0) != (position > 0)
-    return after, fill_price if crossed else entry, realised
 
 
 def settle_inverse(

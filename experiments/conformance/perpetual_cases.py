@@ -1,0 +1,185 @@
+"""Derivatives vectors that are played at a perpetual: what it does is compared, not a formula.
+
+Profit, average cost and funding payments of a position; deleveraging in the order of a queue; what
+fills of a taken-over position do to the fund; several liquidations that share one fund; and the
+stages of Hyperliquid. The positions, the mark and the book of a case are set up in a
+`PerpetualMarket`, the venue's own steps are run, and its ledger and fills are read.
+"""
+
+from collections.abc import Callable
+from math import lcm
+from typing import Any
+
+from experiments.conformance.derivative_inputs import side_of, size_of, whole_lots
+from experiments.conformance.perpetual_market import PerpetualMarket
+from markets.outcomes import Reason
+
+_FUNDING_SECONDS = 28_800.0
+_PLAIN = {"stages": ("fund", "adl"), "ranking": "account"}
+
+
+def _sized(case: dict) -> tuple[float, dict[str, Any]]:
+    """Size, and what names the contract: a quanto's value of a point is its rate."""
+    kind = case.get("contract", "linear")
+    if kind == "quanto":
+        return float(case["qty"]), {"contract": kind, "quanto_rate": case["contract_value"]}
+    return size_of(case), {"contract": kind}
+
+
+def _profit(case: dict) -> dict:
+    size, contract = _sized(case)
+    market = PerpetualMarket([case["entry"], case["exit"]], [size], **contract)
+    (trader,) = market.traders
+    market.pay_in(trader, market.wealth)
+    market.trade(trader, side_of(case), size, case["entry"])
+    market.trade(trader, -side_of(case), size, case["exit"])
+    return {"pnl": market.wallet(trader) - market.wealth}
+
+
+def _fills_average_cost(case: dict) -> dict:
+    value, mark = float(case.get("contract_value", 1.0)), case.get("mark")
+    sizes, prices = zip(*case["fills"], strict=True)
+    marks = [] if mark is None else [mark]
+    kind = case.get("contract", "linear")
+    market = PerpetualMarket([*prices, *marks], [size * value for size in sizes], contract=kind)
+    (trader,) = market.traders
+    market.pay_in(trader, market.wealth)
+    for size, price in case["fills"]:
+        market.trade(trader, 1 if size > 0 else -1, abs(size) * value, price)
+    figures = {
+        "position": market.position(trader) / value,
+        "entry": market.entry(trader),
+        "realised": market.wallet(trader) - market.wealth,
+    }
+    for price in marks:
+        market.mark(price)
+        figures["unrealised"] = market.equity(trader) - market.wallet(trader)
+    return figures
+
+
+def _funding_payment(case: dict) -> dict:
+    size, contract = _sized(case)
+    market = PerpetualMarket(  # the interest alone is the rate of an interval of 8 h
+        [case["price"]],
+        [size],
+        step_seconds=_FUNDING_SECONDS,
+        funding_interval_seconds=_FUNDING_SECONDS,
+        interest_rate=case["rate"],
+        funding_damper=1.0,
+        funding_cap=0.999,
+        **contract,
+    )
+    (trader,) = market.traders
+    market.pay_in(trader, market.wealth)
+    market.trade(trader, side_of(case), size, case["price"])
+    before = market.wallet(trader)
+    market.mark(case["price"])
+    return {"pays": before - market.wallet(trader)}
+
+
+def _adl_queue_close(case: dict) -> dict:
+    """What finds no counterparty is held by one whom that price would ruin."""
+    side, queue = side_of(case, "counterparty_side"), case["queue"]
+    close, mark = float(case["close_price"]), float(case["mark"])
+    left = max(0.0, case["qty"] - sum(row["size"] for row in queue))
+    market = PerpetualMarket(
+        [close, mark, *(row["entry"] for row in queue)],
+        [case["qty"], *(row["size"] for row in queue)],
+        traders=len(queue) + 2,
+        contract=case.get("contract", "linear"),
+        liquidation=_PLAIN,
+    )
+    *winners, ruined, loser = market.traders
+    for account, row in zip(winners, queue, strict=True):
+        market.pay_in(account, market.wealth)
+        market.trade(account, side, row["size"], row["entry"])
+    if left > 0:
+        market.open_at(ruined, side, left, close)
+    market.open_at(loser, -side, case["qty"], close)
+    before = [market.wallet(account) for account in winners]
+    market.mark(mark)
+    equities = [market.equity(account) for account in winners]
+    closings = market.liquidate()
+    sizes = market.sizes(closings[closings["reason"] == Reason.ADL], winners)
+    forgone = [had - market.equity(who) for had, who in zip(equities, winners, strict=True)]
+    fills = [
+        {
+            "id": row["id"],
+            "closed": closed,
+            "remaining": abs(market.position(account)),
+            "realised": market.wallet(account) - had,
+            "forgone_vs_mark": lost,
+        }
+        for row, account, closed, had, lost in zip(
+            queue, winners, sizes, before, forgone, strict=True
+        )
+    ]
+    unallocated = abs(market.position(market.fund_account))
+    return {"fills": fills, "unallocated": unallocated, "total_forgone": sum(forgone)}
+
+
+def _liquidation_settlement(case: dict) -> dict:
+    side, price = side_of(case), float(case["bankruptcy_price"])
+    levels, kind = case["fills"], case.get("contract", "linear")
+    size = sum(held for _, held in levels)
+    market = PerpetualMarket(
+        [price, *(level for level, _ in levels)],
+        [size, *(held for _, held in levels)],
+        contract=kind,
+        fund=float(case["fund_before"]),
+        liquidation=_PLAIN,
+    )
+    (loser,) = market.traders
+    market.open_at(loser, side, size, price)
+    market.mark(price)
+    before = market.fund()
+    market.offer(side, levels)
+    market.liquidate()
+    return {"fund_delta": market.fund() - before, "fund_after": market.fund()}
+
+
+def _insurance_waterfall(case: dict) -> dict:
+    """Lots are so fine that what the fund can pay for is a whole number of them."""
+    listed = case["liquidations"]
+    books = [[(row["bankruptcy_price"], row["qty"]), *map(tuple, row["book"])] for row in listed]
+    prices = [price for book in books for price, _ in book]
+    ticks, _ = whole_lots(prices)
+    gaps, at = [], 0
+    for book in books:
+        gaps += [abs(tick - ticks[at]) for tick in ticks[at + 1 : at + len(book)]]
+        at += len(book)
+    market = PerpetualMarket(
+        prices,
+        [size for book in books for _, size in book],
+        traders=len(listed),
+        divisor=lcm(*(gap for gap in gaps if gap)),
+        fund=float(case["fund_before"]),
+        liquidation=_PLAIN,
+    )
+    steps = []
+    for account, row in zip(market.traders, listed, strict=True):
+        side, price = side_of(row), float(row["bankruptcy_price"])
+        market.open_at(account, side, row["qty"], price)
+        market.mark(price)
+        before = market.fund()
+        market.offer(side, row["book"])
+        fills = market.liquidate()
+        closed, passed_on = (
+            fills["size_lots"][fills["reason"] == reason].sum() / market.per_unit
+            for reason in (Reason.LIQUIDATION, Reason.ADL)
+        )
+        delta = market.fund() - before
+        market.clear()
+        figures = {"closed_in_book": closed, "adl_qty": passed_on, "fund_delta": delta}
+        steps.append({"id": row["id"], **figures})
+    return {"steps": steps, "fund_after": market.fund()}
+
+
+KINDS: dict[str, Callable[[dict], dict]] = {
+    "pnl": _profit,
+    "fills_average_cost": _fills_average_cost,
+    "funding_payment": _funding_payment,
+    "adl_queue_close": _adl_queue_close,
+    "liquidation_settlement": _liquidation_settlement,
+    "insurance_waterfall": _insurance_waterfall,
+}
