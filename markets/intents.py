@@ -73,6 +73,7 @@ EIGHTH_BITS = 63 - FLAG_BITS
 
 _ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
 
+_INTEGERS = "iub"
 _ROW = struct.Struct(f"{len(FIELDS)}q")
 
 _PLAIN = (0, 0, 0)
@@ -425,7 +426,10 @@ def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
 def _rows_of(intent: Intent | Rows) -> NDArray[Any]:
     """A row for each entry of the longest column; single integers are the same in all."""
     if isinstance(intent, np.ndarray):
-        return intent
+        return np.ascontiguousarray(intent)
+    for field, column in zip(FIELDS, intent, strict=True):
+        if np.asarray(column).dtype.kind not in _INTEGERS:
+            raise FathomError(f"{field} of an intent must be integers, got {column!r}")
     sizes = [np.size(column) for column in intent if not isinstance(column, int)]
     count = 0 if 0 in sizes else max(sizes, default=1)
     rows = np.empty((count, len(FIELDS)), np.int64)
@@ -434,19 +438,23 @@ def _rows_of(intent: Intent | Rows) -> NDArray[Any]:
     return rows
 
 
-def stack(intents: Iterable[Intent | Rows]) -> Rows:
+def stack(intents: Sequence[Intent | Rows]) -> Rows:
     """All intents as one array of dtype INTENT, in the order given.
 
     Rows of individuals are packed as they come: making an array of each would cost more than
-    matching the order.
+    matching the order. Raises FathomError where a column is of anything but integers.
     """
     pack = _ROW.pack
-    packed: list[Any] = [
-        pack(*intent)
-        if type(intent) is tuple and type(intent[_ACCOUNT]) is int
-        else _rows_of(intent)
-        for intent in intents
-    ]
+    packed: list[Any]
+    try:
+        packed = [
+            pack(*intent)
+            if type(intent) is tuple and type(intent[_ACCOUNT]) is int
+            else _rows_of(intent)
+            for intent in intents
+        ]
+    except (struct.error, TypeError):
+        packed = [_rows_of(intent) for intent in intents]
     return np.frombuffer(bytearray().join(packed), INTENT)
 
 

@@ -60,7 +60,8 @@ class Market:
                 raise ConfigError(f"{venue.name}.domain", f"no domain {venue.domain}")
             venue.index = index
             venue.open(self)
-        self._domain_of_venue = np.array([list(self.domains).index(v.domain) for v in venues])
+        self._numbers = {name: number for number, name in enumerate(self.domains)}
+        self._domain_of_venue = np.array([self._numbers[v.domain] for v in venues], np.int64)
 
     def venue(self, name: str, field: str, *kinds: Any) -> Any:
         """A venue by name, of one of the kinds if any are given; ConfigError naming `field`."""
@@ -114,6 +115,8 @@ class Market:
             domain.begin()
         for venue in self.venues.values():
             venue.begin()
+        numbers = [self._numbers.get(name, -1) for name in self.ledger.domain_names]
+        self._domain_of_account = np.array(numbers, np.int64)[self.ledger.domain]
         self._balances_view = self.ledger.balances.view()
         self._balances_view.flags.writeable = False
 
@@ -131,13 +134,15 @@ class Market:
     def execute(self, intents: NDArray[np.void], moment: Moment, randomness: Randomness) -> int:
         """Sequence and execute the step's intents; returns how many were executed.
 
-        Raises FathomError for an intent that names no venue or no account: a bug of its sender,
-        and kernels do not look twice at where they write.
+        Raises FathomError for an intent that names no venue or no account, or an account of another
+        domain than the venue's: a bug of its sender, and kernels do not look twice at where they
+        write.
         """
-        stray = first_stray(intents, len(self.venues), len(self.ledger.owner))
+        stray = first_stray(intents, self._domain_of_venue, self._domain_of_account)
         if stray < len(intents):
             venue, account = intents["venue"][stray], intents["account"][stray]
-            raise FathomError(f"an intent names venue {venue} and account {account}")
+            text = "must both exist, in one domain"
+            raise FathomError(f"an intent names venue {venue} and account {account}: {text}")
         executed = 0
         placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
         for number, (name, domain) in enumerate(self.domains.items()):

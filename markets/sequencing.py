@@ -40,11 +40,19 @@ def transactions(intents: NDArray[np.void]) -> NDArray[np.int64]:
 
 
 @njit()
-def first_stray(intents: NDArray[np.void], venues: int, accounts: int) -> int:
-    """The first row that names no venue or no account (0 is the issuer), or the number of rows."""
+def first_stray(
+    intents: NDArray[np.void],
+    domain_of_venue: NDArray[np.int64],
+    domain_of_account: NDArray[np.int64],
+) -> int:
+    """The first row without a venue and an account of one domain, or the number of rows.
+
+    Account 0 is the issuer and sends nothing.
+    """
     for row in range(intents.size):
-        intent = intents[row]
-        if not (0 <= intent.venue < venues and 0 < intent.account < accounts):
+        venue, account = intents[row].venue, intents[row].account
+        known = 0 <= venue < domain_of_venue.size and 0 < account < domain_of_account.size
+        if not (known and domain_of_venue[venue] == domain_of_account[account]):
             return row
     return intents.size
 
@@ -76,8 +84,8 @@ def first_rows(number: NDArray[np.int64]) -> NDArray[np.int64]:
 class Roster(NamedTuple):
     """The accounts of one domain, numbered in the order of the ledger.
 
-    `place` is by row of the ledger: 1, 2, ... for accounts of the domain, 0 for all others, whose
-    intents no venue carries out here. `latency_seconds` is by place.
+    `place` is by row of the ledger: 1, 2, ... for accounts of the domain, 0 for all others, who
+    send nothing here. `latency_seconds` is by place.
     """
 
     place: NDArray[np.int64]

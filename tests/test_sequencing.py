@@ -1,12 +1,14 @@
 """Ordering rules: what comes first, and that nothing depends on who was asked first."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from markets.chain import Chain
-from markets.errors import ConfigError
+from markets.errors import ConfigError, FathomError
 from markets.intents import BUY, FIELDS, INTENT, bundle, cancel, limit_order, stack, with_tip
 from markets.sequencing import (
     Ordering,
@@ -123,6 +125,22 @@ def test_single_intents_columns_and_rows_stack_in_the_order_given() -> None:
     assert rows["limit"].tolist() == [13, 10, 11, 12, 0, 13]
     assert [rows[3][field] for field in FIELDS] == [1, 0, 7, -1, 2, 12, *[0] * 7]
     assert len(stack([])) == 0
+
+
+def test_one_account_may_send_columns_and_rows_need_not_be_contiguous() -> None:
+    ladder = limit_order(0, 5, BUY, np.array([1, 2]), np.array([10, 11]))
+    ready = stack([limit_order(0, account, BUY, 1, account) for account in (1, 2, 3)])[::2]
+    rows = stack([ladder, ready])
+    assert rows["account"].tolist() == [5, 5, 1, 3]
+    assert rows["limit"].tolist() == [10, 11, 1, 3]
+
+
+@pytest.mark.parametrize("size", [1.5, np.array([1.0, math.nan]), np.array(["1"])])
+def test_columns_that_are_no_integers_are_a_bug_of_their_sender(size: object) -> None:
+    with pytest.raises(FathomError, match="size of an intent must be integers"):
+        stack([limit_order(0, np.array([5, 6]), BUY, size, 10)])
+    with pytest.raises(FathomError, match="size of an intent must be integers"):
+        stack([limit_order(0, 5, BUY, size, 10)])
 
 
 def moment(seconds: float, step_seconds: float) -> Moment:

@@ -11,7 +11,7 @@ from experiments.simulate import Outcome, parameter_paths, resolve, simulate
 from experiments.tables import TABLES
 from experiments.world import World
 from markets.errors import BrokenInvariant, ConfigError, FathomError
-from markets.intents import BUY, limit_order, stack
+from markets.intents import BUY, cancel_all, limit_order, stack
 
 FLASH_CRASH = find_scenario("flash_crash")
 SMALL = {"traders.count": 200, "noise.count": 30, "traders.enter_per_hour": 5.0}
@@ -101,6 +101,18 @@ def test_an_intent_that_names_nobody_is_a_bug(venue: int, account: int) -> None:
     intents = stack([limit_order(venue, account, BUY, 1, 100)])
     with pytest.raises(FathomError, match="an intent names"):
         world.market.execute(intents, world.moment(0), {})
+
+
+def test_an_account_of_one_domain_cannot_act_in_another() -> None:
+    world = World(scenario(), 5)
+    market = world.market
+    domains = [market.ledger.domain_names[number] for number in market.ledger.domain]
+    venues = {venue.domain: venue for venue in market.venues.values()}
+    assert len(venues) > 1
+    for domain, venue in venues.items():
+        foreign = next(row for row, home in enumerate(domains) if row and home != domain)
+        with pytest.raises(FathomError, match="in one domain"):
+            market.execute(stack([cancel_all(venue.index, foreign)]), world.moment(0), {})
 
 
 def test_tables_have_every_declared_column() -> None:

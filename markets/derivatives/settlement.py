@@ -149,12 +149,12 @@ def settle_period(positions: Positions, terms: Terms) -> tuple[Flows, int, int]:
     everybody = np.arange(len(positions.balances))
     equity = equity_column(positions, terms, everybody)
     profits = equity - positions.deposited_atoms
+    profits[[terms.vault, terms.fund, terms.fees]] = 0
     cut = claw_back(positions, terms, profits)
     contracts = positions.balances[:, terms.contract]
     positions.entry_atoms[:] = value_atoms(terms, contracts, terms.mark_ticks)
     positions.deposited_atoms[:] = equity - cut
     positions.deposited_atoms[terms.fund] += cut.sum()
-    profits[[terms.vault, terms.fund, terms.fees]] = 0
     made = flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK)
     return made, int(cut.sum()), int(np.maximum(profits, 0).sum())
 

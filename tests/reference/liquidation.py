@@ -551,7 +551,7 @@ class RuledReference(Reference):
         fund = self.accounts[self.fund]
         profits = {row: self.equity(row) - self.deposited[row] for row in sorted(self.accounts)}
         most = {row: max(0, min(profits[row], self.equity(row))) for row in profits}
-        most[self.fund] = 0
+        most[self.fund] = most[self.fees] = 0
         deficit = min(0 if fund.contracts else max(-fund.claim, 0), sum(most.values()))
         cut, upto, given = {}, 0, 0
         for row, weight in most.items():
