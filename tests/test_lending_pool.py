@@ -301,6 +301,23 @@ def test_what_cannot_be_is_refused_by_name() -> None:
         ReserveParams.read({"threshold_ppm": 970_000})
 
 
+@pytest.mark.parametrize("field", ["supply_cap", "borrow_cap"])
+@pytest.mark.parametrize("cap", [1e12, 1e308, 4e-10])
+def test_a_cap_that_no_atoms_can_express_is_refused_by_name(field: str, cap: float) -> None:
+    capped = (ReserveParams(**{field: cap}), *RESERVES[1:])
+    with pytest.raises(
+        ConfigError, match=rf"bank\.reserves\.0\.{field}: .* 1e-09 to 4.61e.09 ETH, got"
+    ):
+        Bench(reserves=capped)
+
+
+def test_caps_may_be_an_atom_or_all_that_can_be_owned() -> None:
+    capped = (ReserveParams(supply_cap=1e-9, borrow_cap=4e9), *RESERVES[1:])
+    terms = Bench(reserves=capped).pool.terms
+    assert terms.supply_cap_atoms.tolist() == [1, 0, 0]
+    assert terms.borrow_cap_atoms.tolist() == [4 * 10**18, 0, 0]
+
+
 def test_bad_rows_are_rejected_and_move_nothing() -> None:
     bench = with_loan()
     lender, borrower, keeper = bench.users[:3]

@@ -104,10 +104,6 @@ class LendingPool(Venue):
         params, reserves = self.params, self.params.reserves
         pool, protocol, lock = self.accounts.tolist()
 
-        def atoms(caps: list[float]) -> Integers:
-            pairs = zip(self.coins, caps, strict=True)
-            return np.array([coin.to_atoms(cap) for coin, cap in pairs], np.int64)
-
         return LendingTerms(
             pool=pool,
             protocol=protocol,
@@ -119,14 +115,26 @@ class LendingPool(Venue):
             ltv=np.array([reserve.ltv_ppm / PPM for reserve in reserves]),
             threshold=np.array([reserve.threshold_ppm / PPM for reserve in reserves]),
             bonus=np.array([reserve.bonus_ppm / PPM for reserve in reserves]),
-            supply_cap_atoms=atoms([reserve.supply_cap for reserve in reserves]),
-            borrow_cap_atoms=atoms([reserve.borrow_cap for reserve in reserves]),
+            supply_cap_atoms=self._caps("supply_cap"),
+            borrow_cap_atoms=self._caps("borrow_cap"),
             close_factor_ppm=params.close_factor_ppm,
             full_close_health=params.full_close_health,
             full_close_quote=params.full_close_quote,
             protocol_part=params.protocol_part_ppm / PPM,
             reserve_bears_losses=params.reserve_bears_losses,
         )
+
+    def _caps(self, field: str) -> Integers:
+        """A cap of each coin in atoms, 0 where there is none."""
+        caps = np.zeros(len(self.coins), np.int64)
+        for at, (coin, reserve) in enumerate(zip(self.coins, self.params.reserves, strict=True)):
+            cap = getattr(reserve, field)
+            if cap and not 0.5 < cap * coin.scale < LARGEST:
+                within = f"{1 / coin.scale:g} to {LARGEST / coin.scale:.3g} {coin.name}"
+                wanted = f"must be 0 (no cap) or {within}"
+                raise ConfigError(f"{self.name}.reserves.{at}.{field}", f"{wanted}, got {cap:g}")
+            caps[at] = coin.to_atoms(cap)
+        return caps
 
     def begin(self) -> None:
         """See `Venue.begin`."""
