@@ -293,25 +293,6 @@ def test_entry_margin_prices_exhaust_the_margins() -> None:
 # --- stages ----------------------------------------------------------------------------------
 
 
-def test_stages_go_from_book_to_backstop_to_adl() -> None:
-    equity = np.array([1000.0, 999.0, 667.0, 666.0, 0.0, -1.0])
-    rule = close_out.BookRule()
-    stages = close_out.margin_stage(equity, 1000.0, rule)
-    assert stages.tolist() == [0, 1, 1, 2, 2, 3]
-    closed = close_out.staged_notional(stages, 200e3, False, rule)
-    assert closed.tolist() == [0.0, 40e3, 40e3, 200e3, 200e3, 200e3]
-    assert close_out.staged_notional(1, 200e3, True, rule) == 200e3
-
-
-@untimed
-@given(st.floats(1.0, 1e7), st.floats(0.0, 2e5))
-def test_block_limits_hold(notional: float, already: float) -> None:
-    limits = close_out.CloseLimits()
-    closed = close_out.block_close_notional(notional, already, limits)
-    assert 0.0 <= closed <= notional
-    assert closed + already <= max(limits.block_limit, already)
-
-
 @untimed
 @given(sides, prices, sizes, st.floats(-0.05, 0.03))
 def test_backstop_terms_stay_between_zero_price_and_mark(
@@ -323,14 +304,6 @@ def test_backstop_terms_stay_between_zero_price_and_mark(
     assert (terms.close_size == 0.0) == (fraction >= 0.015)
     low, high = sorted((float(terms.zero_price), price))
     assert low * (1 - 1e-12) <= terms.counterparty_price <= high * (1 + 1e-12)
-
-
-@untimed
-@given(st.floats(1.0, 1e8))
-def test_tier_reduction_reaches_the_bracket_below(notional: float) -> None:
-    left = notional - close_out.tier_reduction(MAJOR, notional)
-    tier = margin.tier_of(MAJOR, notional)
-    assert margin.tier_of(MAJOR, left) == max(0, tier - 1)
 
 
 # --- in kernels ------------------------------------------------------------------------------

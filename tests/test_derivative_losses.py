@@ -88,14 +88,3 @@ def test_clawback_covers_what_the_fund_does_not(
     assert found.fund_used == min(fund, deficit)
     assert paid == near(min(deficit - found.fund_used, winnings), 1e-9, 1e-6)
     assert np.array_equal(found.net_profits[before <= 0.0], before[before <= 0.0])
-
-
-@untimed
-@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0.0, 0.05))
-def test_the_fund_fee_is_capped_but_losses_are_not(
-    fill: float, bankruptcy: float, max_fee: float
-) -> None:
-    delta = insurance.capped_fund_gain(fill, bankruptcy, max_fee)
-    assert delta <= max_fee * abs(fill)
-    if fill < bankruptcy:
-        assert delta == fill - bankruptcy

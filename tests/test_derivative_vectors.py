@@ -24,6 +24,25 @@ def test_every_case_agrees(path: Path) -> None:
     assert {row.case for row in rows} == {case["id"] for case in document["cases"]}
 
 
+@pytest.mark.parametrize(
+    ("equity", "later", "stage", "closed"),
+    [
+        (1_000.0, False, "none", 0.0),
+        (999.0, False, "book", 40e3),
+        (667.0, False, "book", 40e3),
+        (667.0, True, "book", 200e3),
+        (666.0, False, "backstop", 200e3),
+        (0.0, False, "backstop", 200e3),
+        (-1.0, False, "adl", 200e3),
+    ],
+)
+def test_stages_go_from_book_to_backstop_to_adl(equity, later, stage, closed) -> None:
+    """Hyperliquid's, as played at a venue: maintenance 1,000 of a position of 200,000."""
+    case = {"account_value": equity, "maintenance_required": 1_000.0, "after_cooldown": later}
+    found = KINDS["hl_waterfall"]({"position_notional": 200e3, **case})
+    assert found == {"stage": stage, "order_notional": pytest.approx(closed)}
+
+
 def test_the_files_hold_all_cases_and_no_mapping_is_unused() -> None:
     documents = [load(path) for path in FILES]
     assert sum(len(document["cases"]) for document in documents) == 164

@@ -96,13 +96,6 @@ def _adl_trigger_drawdown(case: dict) -> dict:
     }
 
 
-def _dydx_insurance_delta(case: dict) -> dict:
-    delta = insurance.capped_fund_gain(
-        case["fill_quote"], case["bankruptcy_quote"], case["max_fee"]
-    )
-    return {"fund_delta": delta}
-
-
 def _clawback(case: dict) -> dict:
     found = insurance.clawback(case["fund"], case["deficit"], np.array(case["profits"], float))
     return {
@@ -120,6 +113,5 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "adl_pro_rata_profit": _adl_pro_rata_profit,
     "backstop_allocation": _backstop_allocation,
     "adl_trigger_drawdown": _adl_trigger_drawdown,
-    "dydx_insurance_delta": _dydx_insurance_delta,
     "clawback": _clawback,
 }

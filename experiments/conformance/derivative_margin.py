@@ -157,23 +157,6 @@ def _dydx_liquidation(case: dict) -> dict:
     }
 
 
-def _dydx_close_size(case: dict) -> dict:
-    limits = close_out.CloseLimits(
-        case["min_notional"], case["max_portion"], case["subaccount_block_limit"]
-    )
-    closed = close_out.block_close_notional(case["notional"], case["already_liquidated"], limits)
-    return {"close_notional": closed}
-
-
-def _hl_waterfall(case: dict) -> dict:
-    rule = close_out.BookRule()
-    stage = close_out.margin_stage(case["account_value"], case["maintenance_required"], rule)
-    notional = close_out.staged_notional(
-        stage, case["position_notional"], case["after_cooldown"], rule
-    )
-    return {"stage": close_out.Stage(int(stage)).name.lower(), "order_notional": notional}
-
-
 def _ftx_backstop(case: dict) -> dict:
     rule = close_out.BackstopRule(case["auto_close_fraction"])
     terms = close_out.backstop_terms(
@@ -195,7 +178,5 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "liq_tiered": _liq_tiered,
     "liq_inverse_cross_fee": _liq_inverse_cross_fee,
     "dydx_liquidation": _dydx_liquidation,
-    "dydx_close_size": _dydx_close_size,
-    "hl_waterfall": _hl_waterfall,
     "ftx_backstop": _ftx_backstop,
 }

@@ -1,9 +1,9 @@
 """Derivatives vectors that are played at a perpetual: what it does is compared, not a formula.
 
 Profit, average cost and funding payments of a position; deleveraging in the order of a queue; what
-fills of a taken-over position do to the fund; several liquidations that share one fund; and the
-stages of Hyperliquid. The positions, the mark and the book of a case are set up in a
-`PerpetualMarket`, the venue's own steps are run, and its ledger and fills are read.
+fills of a taken-over position do to the fund; several liquidations that share one fund; dYdX's
+fee to the fund and how much its orders close. The positions, the mark and the book of a case are
+set up in a `PerpetualMarket`, the venue's own steps are run, and its ledger and fills are read.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from typing import Any
 from experiments.conformance.derivative_inputs import side_of, size_of, whole_lots
 from experiments.conformance.perpetual_market import PerpetualMarket
 from markets.outcomes import Reason
+from markets.rounding import PPM
 
 _FUNDING_SECONDS = 28_800.0
 _PLAIN = {"stages": ("fund", "adl"), "ranking": "account"}
@@ -175,6 +176,108 @@ def _insurance_waterfall(case: dict) -> dict:
     return {"steps": steps, "fund_after": market.fund()}
 
 
+def _dydx_insurance_delta(case: dict) -> dict:
+    """One unit closed by the account's own order; the mark is the worse of the two prices."""
+    fill, bankruptcy = float(case["fill_quote"]), float(case["bankruptcy_quote"])
+    side, prices = (1 if fill > 0 else -1), (abs(fill), abs(bankruptcy))
+    market = PerpetualMarket(
+        prices,
+        [1.0],
+        fund=max(prices),
+        liquidation={
+            "preset": "dydx",
+            "portion_ppm": PPM,
+            "least": 0.0,
+            "most": 0.0,
+            "fee_ppm": _ppm(case["max_fee"]),
+        },
+    )
+    (loser,) = market.traders
+    market.open_at(loser, side, 1.0, prices[1])
+    market.mark(side * min(fill, bankruptcy))
+    before = market.fund()
+    market.offer(side, [(prices[0], 1.0)])
+    market.liquidate()
+    return {"fund_delta": market.fund() - before}
+
+
+def _ppm(rate: float) -> int:
+    """A rate in parts per million; ValueError where it is not a whole number of them."""
+    parts = round(rate * PPM)
+    if abs(parts - rate * PPM) > 1e-6:
+        raise ValueError(f"not a whole number of ppm: {rate}")
+    return parts
+
+
+def _unsafe(
+    notional: float, maintenance: float, equity: float, **rule: Any
+) -> tuple[PerpetualMarket, int]:
+    """A long at a price of 1 with this equity; steps of half a minute."""
+    rate = _ppm(maintenance / notional)
+    market = PerpetualMarket(
+        [1.0],
+        [notional],
+        step_seconds=30.0,
+        maintenance_tiers=({"maintenance_ppm": rate},),
+        initial_margin_ppm=rate,
+        liquidation=rule,
+    )
+    (trader,) = market.traders
+    market.open_at(trader, 1, notional, 1.0, equity)
+    market.mark(1.0)
+    return market, trader
+
+
+def _dydx_close_size(case: dict) -> dict:
+    """What the block has already closed is taken off the most that an order may."""
+    notional = float(case["notional"])
+    most = case["subaccount_block_limit"] - case["already_liquidated"]
+    if most <= 0:
+        return {"close_notional": 0.0}
+    market, trader = _unsafe(
+        notional,
+        0.1 * notional,
+        0.099 * notional,
+        preset="dydx",
+        portion_ppm=_ppm(case["max_portion"]),
+        least=float(case["min_notional"]),
+        most=float(most),
+    )
+    market.offer(1, [(1.0, notional)])
+    market.liquidate()
+    return {"close_notional": notional - market.position(trader)}
+
+
+_STAGES = {"orders": "book", "backstop": "backstop", "fund": "adl"}
+
+
+def _hl_waterfall(case: dict) -> dict:
+    """By which stage, and how much; after a cooldown, the second order counts."""
+    notional, needed = float(case["position_notional"]), float(case["maintenance_required"])
+    rule = {"preset": "hyperliquid", "portion_above": 1e5, "backstops": ({"capital": notional},)}
+    market, trader = _unsafe(notional, needed, float(case["account_value"]), **rule)
+    market.offer(1, [(1.0, notional)])
+    market.liquidate()
+    stages = [_STAGES[by] for by in market.stages()]
+    closed = notional - market.position(trader)
+    if case["after_cooldown"] and stages == ["book"]:
+        closed = _second_order(notional, needed, float(case["account_value"]), rule)
+    return {"stage": stages[0] if stages else "none", "order_notional": closed}
+
+
+def _second_order(notional: float, needed: float, equity: float, rule: dict[str, Any]) -> float:
+    """What an order closes half a minute after one that found bids for a millionth of it."""
+    part = notional / 1e6
+    market, trader = _unsafe(notional + part, needed * (1.0 + 1e-6), equity, **rule)
+    market.offer(1, [(1.0, part)])
+    market.liquidate()
+    market.mark(1.0)
+    market.offer(1, [(1.0, notional)])
+    before = market.position(trader)
+    market.liquidate()
+    return before - market.position(trader)
+
+
 KINDS: dict[str, Callable[[dict], dict]] = {
     "pnl": _profit,
     "fills_average_cost": _fills_average_cost,
@@ -182,4 +285,7 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "adl_queue_close": _adl_queue_close,
     "liquidation_settlement": _liquidation_settlement,
     "insurance_waterfall": _insurance_waterfall,
+    "dydx_insurance_delta": _dydx_insurance_delta,
+    "dydx_close_size": _dydx_close_size,
+    "hl_waterfall": _hl_waterfall,
 }

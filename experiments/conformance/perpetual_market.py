@@ -61,6 +61,14 @@ class PerpetualMarket:
         instrument = Instrument(Asset("BASE", DECIMALS), Asset("QUOTE", DECIMALS), tick, 1.0)
         settlement = Asset("COIN", DECIMALS) if params.get("contract") == "quanto" else None
         fund = params.pop("fund", 0.0) * self.per_unit
+        rule = params.pop("liquidation", {})
+        amounts = ("portion_above", "least", "most")
+        params["liquidation"] = rule | {
+            name: rule[name] * self.per_unit for name in amounts if name in rule
+        }
+        if "backstops" in rule:
+            capitals = [backstop["capital"] * self.per_unit for backstop in rule["backstops"]]
+            params["liquidation"]["backstops"] = [{"capital": capital} for capital in capitals]
         terms = Perpetual.Params(**{**_LOWEST, "insurance_fund_units": fund, **params})
         self.venue = Perpetual("perpetual", "exchange", instrument, terms, settlement)
         self.market = Market([Exchange("exchange")], [self.venue])
@@ -146,6 +154,11 @@ class PerpetualMarket:
         self.market.liquidate(self._moment)
         self.market.check()
         return np.asarray(super(Perpetual, self.venue).drain_fills())
+
+    def stages(self) -> list[str]:
+        """By what the accounts of the last liquidation were closed, in order."""
+        log = self.venue.drain_liquidations()
+        return [] if log is None else log.by.tolist()
 
     def sizes(self, fills: np.ndarray, makers: list[int]) -> list[float]:
         """What each of the makers traded."""

@@ -1,10 +1,9 @@
-"""Insurance fund: two rules of what it gets and what others pay for it, in real numbers.
+"""Clawback (OKEx until 2019): what winners give up for a deficit that the fund cannot pay.
 
-    clawback    every positive profit is cut by (deficit - fund)/profits (OKEx until 2019)
-    dYdX        the fund gets what a fill is better than bankruptcy, at most a part of the fill
+    every positive profit is cut by (deficit - fund)/profits, at most by all of it
 
-How a fund is paid by fills and drawn on until deleveraging begins stands in `waterfall`, and the
-clawback of whole claims in `settlement`. Sources: dYdX v4-chain, OKEx socialised-loss rule. Left
+In real numbers; the venue's form, in whole claims that add up exactly, stands in `settlement`, and
+how a fund is paid by fills and drawn on in `waterfall`. Source: OKEx socialised-loss rule. Left
 out: replenishment from fees, fund shares of several markets.
 """
 
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.adl import profit_haircut_rate
-from markets.derivatives.contract import Column
 
 
 class Clawback(NamedTuple):
@@ -23,12 +21,6 @@ class Clawback(NamedTuple):
     fund_used: float
     rate: float
     net_profits: NDArray[np.float64]
-
-
-def capped_fund_gain(fill_quote: Column, bankruptcy_quote: Column, max_fee_rate: Column) -> Column:
-    """dYdX fund change of one fill: the surplus, at most the fee cap; a loss in full."""
-    surplus = np.subtract(fill_quote, bankruptcy_quote)
-    return np.minimum(surplus, max_fee_rate * np.abs(fill_quote))
 
 
 def clawback(fund: float, deficit: float, profits: NDArray[np.float64]) -> Clawback:

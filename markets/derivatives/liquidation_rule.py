@@ -11,8 +11,8 @@ An account below maintenance passes the listed stages until it is safe or gone:
 orders and backstop come before the fund's hands, the others in the order listed; `takeover_ppm` is
 the part of maintenance below which orders are no longer enough. ADL starts where the fund cannot
 pay, or (`adl_trigger_ppm`) where it has fallen so far below its peak of `adl_window_seconds`, and
-until then the fund keeps what it could not sell; see `drawdown`. Presets: `liquidation_presets`;
-figures in `close_out`. Left out: providers' own quotes, a venue's change of its rule in a run.
+until then the fund keeps what it could not sell; see `drawdown`. Presets: `liquidation_presets`.
+Left out: providers' own quotes, a venue's change of its rule in a run.
 """
 
 from typing import Any
