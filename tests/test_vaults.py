@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
-from markets.errors import BrokenInvariant
+from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import (
     bid_collateral,
     borrow,
@@ -38,10 +38,11 @@ TERMS = VaultTerms(price_interval_seconds=60.0, length_seconds=1800.0)
 class Stage:
     """A market with one vault protocol, an owner and two keepers; a step is a minute."""
 
-    def __init__(self, terms=TERMS, accounts=3):
-        self.venue = Vaults("vaults", "chain", INSTRUMENT, terms)
+    def __init__(self, terms=TERMS, accounts=3, instrument=INSTRUMENT, collateral=1000):
+        self.venue = Vaults("vaults", "chain", instrument, terms)
         self.market = Market([Chain("chain", 60.0, "ETH")], [self.venue])
-        self.accounts = self.market.endow("all", "chain", {"ETH": 1000, "DAI": 100_000}, accounts)
+        held = {"ETH": collateral, instrument.quote.name: 100_000}
+        self.accounts = self.market.endow("all", "chain", held, accounts)
         self.owner, *self.keepers = self.accounts.tolist()
         self.market.begin()
         self.step = -1
@@ -90,6 +91,68 @@ def test_a_loan_needs_one_and_a_half_times_its_worth():
     ]
     assert stage.held(owner, "DAI") == 100_300 * DOLLAR
     assert stage.venue.owed_atoms(owner) == 300 * DOLLAR
+
+
+CENT = Asset("CENT", 0)
+COARSE = Instrument(ETH, CENT, tick_size=1, lot_size=1)
+
+
+def test_a_price_finer_than_the_stablecoin_s_atoms_is_not_rounded_to_them():
+    stage = Stage(instrument=COARSE).next(1.6)
+    owner = stage.owner
+    assert stage.send(deposit(0, owner, 900 * ONE)) == [Code.DONE]
+    assert stage.send(borrow(0, owner, 0, 961)) == [Code.INSUFFICIENT_MARGIN]
+    assert stage.send(borrow(0, owner, 0, 960)) == [Code.DONE]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.floats(0.004, 4.0),
+    st.integers(1, 3_000 * ONE),
+    st.integers(-3, 3),
+    st.sampled_from((COARSE, INSTRUMENT)),
+)
+def test_view_and_venue_agree_on_what_is_unsafe(price, collateral, more, instrument):
+    """The price falls until the debt is within some atoms of what it allows."""
+    stage = Stage(instrument=instrument, collateral=4000).next(8.0)
+    worth = Fraction(price) * collateral * instrument.quote.scale / ONE
+    debt = int(worth * 2 / 3) + more
+    lent = stage.send(deposit(0, stage.owner, collateral), borrow(0, stage.owner, 0, debt))
+    stage.next(price, 2)
+    if lent != [Code.DONE] * 2:
+        return
+    seen = stage.owner in stage.venue.observe(stage.moment).unsafe()
+    assert stage.send(liquidate(0, stage.keepers[0], stage.owner, (0, 0), 0)) == [
+        Code.DONE if seen else Code.OUT_OF_RANGE
+    ]
+    if more < 0 or more > 1:
+        assert seen == (more > 1)
+
+
+@pytest.mark.parametrize("price", [1e-19, 1e13])
+def test_a_first_price_that_integers_cannot_express_is_refused(price):
+    with pytest.raises(ConfigError, match=r"vaults\.price: a unit of ETH must be worth 1e-18 to"):
+        Stage().next(price)
+
+
+@pytest.mark.parametrize("lot", [4e-10, 1e10, 1e308])
+def test_a_lot_that_no_atoms_can_express_is_refused(lot):
+    with pytest.raises(ConfigError, match=r"vaults\.largest_lot: must be 1e-09 to 4.61e.09 ETH"):
+        Stage(VaultTerms(largest_lot=lot))
+
+
+def test_no_loan_is_larger_than_an_auction_could_ask_back():
+    instrument = Instrument(ETH, Asset("DAI", 9), tick_size=0.01, lot_size=0.001)
+    terms = VaultTerms(price_interval_seconds=60.0, penalty_ppm=10**6, largest_lot=1e9)
+    stage = Stage(terms, instrument=instrument, collateral=1_000_000).next(1e5)
+    owner, most = stage.owner, 2**61
+    assert stage.send(deposit(0, owner, 1_000_000 * ONE)) == [Code.DONE]
+    assert stage.send(borrow(0, owner, 0, most + 1)) == [Code.INVALID]
+    assert stage.send(borrow(0, owner, 0, most)) == [Code.DONE]
+    stage.next(1e3, 2)
+    row = liquidate(0, stage.keepers[0], owner, (0, 0), 0)
+    assert stage.send(borrow(0, owner, 0, 1), row) == [Code.INVALID, Code.DONE]
+    assert stage.venue.observe(stage.moment).auctions["goal_atoms"].tolist() == [2**62]
 
 
 def test_a_price_is_in_force_an_interval_after_it_was_read():
@@ -241,7 +304,7 @@ MOVES = st.lists(
         st.integers(0, 3),
         st.floats(0, 1.2),
         st.floats(0, 1),
-        st.integers(90, 170),
+        st.floats(90, 170),
     ),
     min_size=30,
     max_size=80,
@@ -299,7 +362,7 @@ def test_any_sequence_agrees_with_the_plain_reference(moves):
         assert plain.lock(who, 20 * ONE)
         assert plain.borrow(who, (2_650 - 99 * who) * DOLLAR)
     for move in moves:
-        plain.price = Fraction(DAI.to_atoms(stage.venue.oracle.price), ONE)
+        plain.price = Fraction(stage.venue.oracle.price) * DOLLAR / ONE
         if move[0] == "wait":
             stage.next(float(move[5]))
             plain.new_step(stage.moment.seconds)

@@ -1,20 +1,26 @@
 """Terms of a vault protocol, and its arithmetic: what is safe, and what a liquidation takes.
 
+    price         floor(oracle's price * 10**18) / 10**18             quote a unit, a fraction
     safe          collateral * price * PPM >= debt * minimum          (all integers, no rounding)
     lot           min(collateral, largest lot)
     debt of it    floor(debt * lot / collateral); all of it with the last lot
     goal          ceil(debt of the lot * (1 + penalty))
 
-Price: stablecoin atoms for one unit of collateral. The floor leaves the odd atom with the vault,
-whose last lot pays it; the ceiling is the protocol's gain. Python integers: nothing overflows.
+The floor of the price and the ceiling of the goal are the protocol's gain; the floor of the debt
+leaves the odd atom with the vault, whose last lot pays it. Python integers: nothing overflows.
 Source: Maker's Cat and Vat (cat.sol, vat.sol, 2019). Defaults: ETH-A of March 2020 where known
 (150 %, 13 %, lots of 50 ETH, one hour, 10 minutes). Left out: stability fee, debt ceiling.
 """
 
+import math
+
 from pydantic import Field
 
 from markets import params
+from markets.assets import Instrument
 from markets.rounding import PPM
+
+PRICE_SCALE = 10**18
 
 
 class VaultTerms(params.Params):
@@ -36,10 +42,19 @@ class VaultTerms(params.Params):
     """The longest an auction with a bid may take."""
 
 
+def exact_price(price: float, instrument: Instrument) -> tuple[int, int]:
+    """Stablecoin atoms, and the collateral atoms that are worth as much; 0 of them if unknown."""
+    quote, base = instrument.quote.scale, PRICE_SCALE * instrument.base.scale
+    if not (math.isfinite(price) and price > 0):
+        return 0, base
+    numerator, denominator = price.as_integer_ratio()
+    return numerator * PRICE_SCALE // denominator * quote, base
+
+
 def is_safe(collateral_atoms: int, debt_atoms: int, price: tuple[int, int], ratio_ppm: int) -> bool:
-    """Whether a vault is; `price` is stablecoin atoms a unit and collateral atoms a unit."""
-    price_atoms, scale = price
-    return collateral_atoms * price_atoms * PPM >= debt_atoms * ratio_ppm * scale
+    """Whether a vault is, at an `exact_price`."""
+    worth_atoms, of_atoms = price
+    return collateral_atoms * worth_atoms * PPM >= debt_atoms * ratio_ppm * of_atoms
 
 
 def part_to_sell(collateral_atoms: int, debt_atoms: int, largest_atoms: int) -> tuple[int, int]:

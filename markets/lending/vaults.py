@@ -10,12 +10,13 @@ sends: the lot's debt passes to the system's account, and what its auction raise
 (see `collateral_auction`). Once a step the system burns what it has against what it owes. What it
 still owes when the last auction is over is bad debt; what it holds beyond is its surplus, the
 penalties. Prices are an hour or two old (see `delayed_price`). DEPOSIT and WITHDRAW lock and free
-collateral, BORROW and REPAY issue and burn; rounding: none, but for the split of debts over lots.
+collateral, BORROW and REPAY issue and burn; what is rounded: see `vault_terms`.
 Flows: collateral between vault and venue; fills: auctions that are over; events: zero bids won.
 Source: Maker's Multi-Collateral Dai of 2019 (Vat, Cat, Flipper, Vow). Left out: the stability fee,
 debt ceilings, auctions of surplus and of the system's debt, emergency shutdown.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,23 @@ from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import BID, BORROW, BUY, DEPOSIT, LIQUIDATE, REPAY, WITHDRAW
 from markets.lending.collateral_auction import NOBODY, AuctionHouse, AuctionRules
 from markets.lending.delayed_price import DelayedPrice
-from markets.lending.vault_terms import VaultTerms, goal_of, is_safe, part_to_sell
+from markets.lending.vault_terms import (
+    PRICE_SCALE,
+    VaultTerms,
+    exact_price,
+    goal_of,
+    is_safe,
+    part_to_sell,
+)
 from markets.outcomes import FILL, Code, Reason, flows
 from markets.rounding import PPM
 from markets.venue import Escrow, Moment, Venue
 
 if TYPE_CHECKING:
     from markets.market import Market
+
+_SLACK = 1e-9
+"""By how much more than the least a ratio of floats must be to need no exact look."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,12 @@ class VaultsView:
 
     def unsafe(self) -> NDArray[np.int64]:
         """Accounts whose vaults may be liquidated now, in the order of accounts."""
-        return np.flatnonzero(self.ratios(self.price) < self.terms.minimum_ratio_ppm / PPM)
+        price, least = exact_price(self.price, self.instrument), self.terms.minimum_ratio_ppm
+        held, debts = self.collateral_atoms, self.debt_atoms
+        bound = debts * (least * (1 + _SLACK) / PPM)
+        near = np.flatnonzero((debts > 0) & (held * (price[0] / price[1]) < bound)).tolist()
+        unsafe = [at for at in near if not is_safe(int(held[at]), int(debts[at]), price, least)]
+        return np.array(unsafe, np.int64)
 
 
 class Vaults(Venue):
@@ -76,9 +92,11 @@ class Vaults(Venue):
         self.name, self.domain, self.instrument = name, domain, instrument
         self.params = params or VaultTerms()
         self.debt = Asset(f"{name}:debt", instrument.quote.decimals, signed=True)
-        self.largest_lot_atoms = instrument.base.to_atoms(self.params.largest_lot)
-        if not 1 <= self.largest_lot_atoms <= MAX_ATOMS:
-            raise ConfigError(f"{name}.largest_lot", "must be an atom at least, and not too many")
+        lot, base = self.params.largest_lot, instrument.base
+        if not 0.5 < lot * base.scale <= MAX_ATOMS:
+            within = f"{1 / base.scale:g} to {MAX_ATOMS / base.scale:.3g} {base.name}"
+            raise ConfigError(f"{name}.largest_lot", f"must be {within}, got {lot:g}")
+        self.largest_lot_atoms = base.to_atoms(lot)
         params = self.params
         rules = AuctionRules(params.raise_ppm, params.bid_seconds, params.length_seconds)
         self.house = AuctionHouse(rules)
@@ -106,14 +124,25 @@ class Vaults(Venue):
     def accrue(self, moment: Moment) -> None:
         """See `Venue.accrue`: read the oracle, settle what is over, burn what was raised."""
         self._tally = _nothing_yet()
-        outside = moment.reference.get(self.instrument.base.name, float("nan"))
-        self.oracle.update(outside, moment.seconds)
+        self._read(moment)
         ended = self.house.end(moment.seconds)
         if len(ended):
             self._settle(ended)
         balances, system = self._ledger.balances, self.system
         burnt = min(int(balances[system, self._stable]), -int(balances[system, self._debt]))
         self._issue(system, -burnt)
+
+    def _read(self, moment: Moment) -> None:
+        """Ask the oracle; the first price must be one that integers can express."""
+        base, quote = self.instrument.base, self.instrument.quote
+        first = math.isnan(self.oracle.price)
+        self.oracle.update(moment.reference.get(base.name, math.nan), moment.seconds)
+        price, most = self.oracle.price, MAX_ATOMS / quote.scale
+        known = exact_price(price, self.instrument)[0] > 0 and price <= most
+        if first and not math.isnan(price) and not known:
+            within = f"{1 / PRICE_SCALE:g} to {most:.3g} {quote.name}"
+            problem = f"a unit of {base.name} must be worth {within} at first, got {price:g}"
+            raise ConfigError(f"{self.name}.price", problem)
 
     def _settle(self, ended: NDArray[np.void]) -> None:
         """Hand over the lots; each is a fill between the winner and the venue."""
@@ -140,15 +169,9 @@ class Vaults(Venue):
         self._ledger.balances[payer, column] -= atoms
         self._ledger.balances[receiver, column] += atoms
 
-    def _price_atoms(self) -> tuple[int, int]:
-        """Stablecoin atoms for a unit of collateral, and its atoms; 0 before the first reading."""
-        price = self.oracle.price
-        known = price if price > 0 else 0.0
-        return self.instrument.quote.to_atoms(known), self.instrument.base.scale
-
     def _is_safe(self, collateral_atoms: int, debt_atoms: int) -> bool:
-        ratio = self.params.minimum_ratio_ppm
-        return is_safe(collateral_atoms, debt_atoms, self._price_atoms(), ratio)
+        price = exact_price(self.oracle.price, self.instrument)
+        return is_safe(collateral_atoms, debt_atoms, price, self.params.minimum_ratio_ppm)
 
     def owed_atoms(self, account: int) -> int:
         """The debt of an account, or of the system."""
@@ -211,9 +234,10 @@ class Vaults(Venue):
         return Code.DONE
 
     def _borrow(self, account: int, atoms: int) -> Code:
+        """No more than can be owned, nor than an auction could ask for with the penalty."""
         owed = self.owed_atoms(account) + atoms
         issued = atoms - int(self._ledger.balances[self._issuer, self._stable])
-        if max(owed, issued) > MAX_ATOMS:
+        if max(goal_of(owed, self.params.penalty_ppm), issued) > MAX_ATOMS:
             return Code.INVALID
         if not self._is_safe(int(self.collateral[account]), owed):
             return Code.INSUFFICIENT_MARGIN
