@@ -146,7 +146,7 @@ def provided(providers, shorts, margin, mark, **own):
     )
     long, *sellers, rich = bench.users
     bench.do(deposit(0, long, bench.atoms(margin)), deposit(0, rich, bench.atoms(5e5)))
-    bench.do(deposit(0, np.array(sellers), bench.atoms(5e4)))
+    bench.do(deposit(0, np.array(sellers, np.int64), bench.atoms(5e4)))
     bench.trade(long, rich, 50, 100)
     for seller, size in zip(sellers, shorts, strict=True):
         bench.trade(rich, seller, size, 100)
