@@ -1,6 +1,7 @@
 """The command line: help, exit statuses, bad input, JSON on stdout, interrupts."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.reproduction import Row
+from experiments.reproduction import ABOVE_ZERO, BELOW_ZERO, Range, Row, mean_row
 from runner import cli, reproduce
 
 TINY = str(Path(__file__).with_name("tiny_market.py"))
@@ -277,12 +278,50 @@ def test_reproduce_gives_a_verdict(got, status, capsys, monkeypatch):
         "quantity",
         "published",
         "tolerance",
+        "low",
+        "high",
         "got",
         "standard_error",
         "ok",
     }
     assert cli.status(["reproduce", "made_up"]) == status
     assert "Somebody (2020)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("published", "tolerance", "texts"),
+    [
+        (2.0, 0.5, ("2", "± 0.5")),
+        (math.nan, Range(0.6, 0.9), ("0.6 to 0.9", "0.6 to 0.9")),
+        (math.nan, ABOVE_ZERO, ("> 0", "> 0")),
+        (-0.127, BELOW_ZERO, ("-0.127", "< 0")),
+    ],
+)
+def test_a_target_is_a_figure_a_range_or_a_sign(published, tolerance, texts):
+    row = Row("made_up", "q", published, tolerance, 0.7, math.nan)
+    assert reproduce.target_texts(row) == texts
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "got", "ok"),
+    [
+        (Range(0.6, 0.9), 0.61, True),
+        (Range(0.6, 0.9), 0.9, False),
+        (ABOVE_ZERO, 0.0, False),
+        (ABOVE_ZERO, 1e-9, True),
+        (BELOW_ZERO, 1e-9, False),
+        (Range(), math.nan, False),
+    ],
+)
+def test_bounds_are_not_included_and_nothing_is_no_figure(tolerance, got, ok):
+    assert Row("made_up", "q", math.nan, tolerance, got, math.nan).ok is ok
+
+
+def test_a_mean_over_runs_has_a_standard_error_from_two_runs_on():
+    row = mean_row("made_up", "q", 2.0, 0.5, [1.0, 2.0, 3.0, 4.0])
+    assert row.got == 2.5
+    assert row.standard_error == pytest.approx((5 / 3) ** 0.5 / 2)
+    assert math.isnan(mean_row("made_up", "q", 2.0, 0.5, [1.0]).standard_error)
 
 
 def test_a_foreign_package_that_shadows_ours_is_named():

@@ -5,6 +5,7 @@ import pytest
 from experiments.published import clamp_equilibrium, perpetual_fair_price
 from experiments.scenario import find_scenario
 from experiments.simulate import resolve, simulate
+from markets.errors import ConfigError
 
 SCENARIO = find_scenario("perpetual_fair_price")
 
@@ -55,6 +56,31 @@ def test_the_hedge_is_flat_and_the_ledger_exact() -> None:
     metrics = premium()
     assert metrics["ledger_residual_atoms"] == 0
     assert abs(metrics["arbitrageur.profit"]) < 2e4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"perpetual.contract": "inverse"}, "perpetual.contract"),
+        ({"perpetual.contract": "quanto", "contract": "inverse"}, "perpetual.contract"),
+        ({"perpetual.contract_value_quote": 1.0}, "perpetual.contract_value_quote"),
+        (
+            {"contract": "inverse", "perpetual.contract_value_quote": 100.0},
+            "perpetual.contract_value_quote",
+        ),
+    ],
+)
+def test_the_venue_may_ask_for_no_other_contract(overrides: dict, field: str) -> None:
+    params = resolve(SCENARIO, overrides)
+    with pytest.raises(ConfigError) as error:
+        SCENARIO.build(params)
+    assert error.value.field == field
+
+
+def test_the_venue_may_name_the_contract_again() -> None:
+    same = {"contract": "inverse", "perpetual.contract": "inverse"}
+    venues = SCENARIO.build(resolve(SCENARIO, same)).venues
+    assert [venue.params.contract for venue in venues if venue.name == "perpetual"] == ["inverse"]
 
 
 @pytest.mark.slow

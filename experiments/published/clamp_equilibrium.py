@@ -8,7 +8,8 @@ since inside the band F is I, which is not g: at d = 5 bp and I = 1 bp a carry o
 premium at +6.5 bp, and the premium jumps by 2d when g crosses I. It is the linear contract of
 Ackerer, Hugonnier and Jermann with kappa = 1 and iota = -d or +d. Found by the arbitrageur of the
 scenario `perpetual_fair_price`, who compares the next funding rate with his carry and knows no
-equilibrium. Tolerance: what costs can hold up, as there; of the jump, twice that.
+equilibrium. Tolerance: what costs can hold up, as there; of the jump, twice that. The funding rate
+is a row where neither zero nor the interest itself would pass.
 """
 
 from experiments.published.perpetual_fair_price import BP, settled_rows
@@ -33,17 +34,24 @@ def reproduce(runs: int, seed: int) -> list[Row]:
         carry = carry_bp / BP
         found = clamped_equilibrium(carry, INTEREST_BP / BP, DAMPER_BP / BP)
         expected = (carry, float(found.premium), float(found.funding_rate))
-        premia[carry_bp] = settled_rows("clamp_equilibrium", rule, expected, runs, seed)
-        rows += premia[carry_bp]
-    low, high = premia[0.5][0], premia[1.5][0]
+        premium, funding = settled_rows("clamp_equilibrium", rule, expected, runs, seed)
+        premia[carry_bp] = premium
+        rows += [premium, funding] if _tells(funding) else [premium]
+    low, high = premia[0.5], premia[1.5]
     rows.append(
         Row(
             "clamp_equilibrium",
             "jump of the premium across the interest, bp",
             high.published - low.published,
-            high.tolerance + low.tolerance,
+            (high.accepted.high - high.published) + (low.published - low.accepted.low),
             high.got - low.got,
             (high.standard_error**2 + low.standard_error**2) ** 0.5,
         )
     )
     return rows
+
+
+def _tells(funding: Row) -> bool:
+    """Whether neither no funding at all nor the bare interest would be accepted."""
+    low, high = funding.accepted
+    return not any(low <= rate_bp <= high for rate_bp in (0.0, INTEREST_BP))

@@ -36,6 +36,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.perpetual import Perpetual
+from markets.errors import ConfigError
 from markets.exchange import Exchange
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
@@ -44,6 +45,8 @@ AnyParams = TypeVar("AnyParams", bound=Trader.Params)
 
 START = 10_000.0
 _TICK, _LOT = 0.1, 0.001
+_CONTRACT_QUOTE = _LOT * START
+"""What a lot of any form is worth at the start."""
 DAY_SECONDS = 86_400.0
 SETTLING = 0.2
 """Part of a run that is left out of its figures."""
@@ -60,7 +63,7 @@ class Params(params.Params):
     volatility_per_year: float = Field(default=0.3, ge=0)
     """Of the outside price."""
     contract: ContractKind = ContractKind.LINEAR
-    """What the perpetual pays in; `perpetual.contract` follows it."""
+    """What the perpetual pays in; `perpetual.contract` follows it, and may be no other."""
     settlement_volatility_per_year: float = Field(default=1.0, ge=0)
     """Of the asset that a quanto pays in."""
     correlation: float = Field(default=0.0, ge=-1, le=1)
@@ -69,7 +72,11 @@ class Params(params.Params):
     """Whether there is an arbitrageur at all."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=0)
     perpetual: Perpetual.Params = Perpetual.Params(
-        index_venues=("spot",), maker_fee_ppm=0, taker_fee_ppm=0, funding_damper=0.0
+        index_venues=("spot",),
+        maker_fee_ppm=0,
+        taker_fee_ppm=0,
+        funding_damper=0.0,
+        contract_value_quote=_CONTRACT_QUOTE,
     )
     maker: MarketMaker.Params = MarketMaker.Params(
         venue="spot",
@@ -112,7 +119,7 @@ def build(params: Params, history: History | None = None) -> Scenario:
     base, quote = Asset("BTC", 6), Asset("USDT", 6)
     units = START if params.contract is ContractKind.INVERSE else 1.0
     instrument = Instrument(base, quote, tick_size=_TICK / units, lot_size=_LOT * units)
-    terms = {"contract": params.contract, "contract_value_quote": _LOT * START}
+    perpetual = _perpetual(params)
     settlement = Asset("PAID", 6) if params.contract is ContractKind.QUANTO else None
     agents = [
         AgentSpec("maker", MarketMaker, _in_units(params.maker, units)),
@@ -130,19 +137,28 @@ def build(params: Params, history: History | None = None) -> Scenario:
         domains=(Exchange("exchange", Ordering.RANDOM),),
         venues=(
             OrderBook("spot", "exchange", instrument, params.book),
-            Perpetual(
-                "perpetual",
-                "exchange",
-                instrument,
-                params.perpetual.model_copy(update=terms),
-                settlement,
-            ),
+            Perpetual("perpetual", "exchange", instrument, perpetual, settlement),
         ),
         agents=agents,
         processes=(leader, Follower(settlement.name, 1.0, *rest)) if settlement else (leader,),
         steps=max(1, round(seconds / params.step_seconds)),
         step_seconds=params.step_seconds,
     )
+
+
+def _perpetual(params: Params) -> Perpetual.Params:
+    """The venue's parameters for the contract; ConfigError where they ask for another."""
+    venue = params.perpetual
+    if venue.contract not in (ContractKind.LINEAR, params.contract):
+        raise ConfigError(
+            "perpetual.contract", f"is {venue.contract} where contract is {params.contract}"
+        )
+    if venue.contract_value_quote != _CONTRACT_QUOTE:
+        raise ConfigError(
+            "perpetual.contract_value_quote",
+            f"must be {_CONTRACT_QUOTE:g} quote, a lot at the start",
+        )
+    return venue.model_copy(update={"contract": params.contract})
 
 
 def _in_units(params: AnyParams, units: float) -> AnyParams:
