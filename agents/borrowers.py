@@ -68,6 +68,8 @@ class Borrowers(Cohort):
         for field in ("pledged", "borrowed"):
             if getattr(params, field) >= len(pool.coins):
                 raise ConfigError(f"{self.name}.{field}", f"{pool.name} has no such coin")
+        if params.pledged == params.borrowed:
+            raise ConfigError(f"{self.name}.borrowed", "must be another coin than the pledged one")
         pledged, loan = pool.coins[params.pledged], pool.coins[params.borrowed]
         held = params.collateral_median * np.exp(params.collateral_sigma * draw(params.count))
         self.highest_rate = params.rate_median * np.exp(params.rate_sigma * draw(params.count))

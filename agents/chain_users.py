@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from agents.gas_price import price_to_beat
+from agents.gas_price import MOST, price_to_beat, require_gas
 from agents.trader import NOTHING, Cohort
 from markets.errors import ConfigError
 from markets.intents import TRANSFER, Intent, transfer, with_tip
@@ -40,28 +40,28 @@ class ChainUsers(Cohort):
         exchange: str
         """Domain that the coins are sent to."""
         asset: str
-        """The coin that is sent."""
+        """The coin that is sent, and that the chain's gas is paid in."""
         held: float = Field(1_000.0, gt=0)
         """Units of the asset of each account, for transfers and for gas."""
         sent: float = Field(0.1, gt=0)
         """Units in a transfer."""
-        calm_per_hour: float = Field(2_000.0, ge=0)
+        calm_per_hour: float = Field(2_000.0, ge=0, le=1e9)
         """Transfers an hour of the crowd on a calm day."""
-        calm_range: float = Field(0.02, gt=0)
+        calm_range: float = Field(0.02, ge=1e-9)
         """Range of the price within `memory_seconds` on such a day."""
         memory_seconds: float = Field(3_600.0, gt=0)
         """How far back the range of the price is looked for."""
         urgency: float = Field(0.4, ge=0)
         """Part of the calm transfers that comes on top for each further such range."""
-        most: float = Field(6.0, ge=1)
+        most: float = Field(6.0, ge=1, le=1e6)
         """Transfers are at most so many times the calm ones."""
-        worth_median: float = Field(30.0, gt=0)
+        worth_median: float = Field(30.0, gt=0, le=MOST)
         """Gas price that half of the transfers are worth."""
-        worth_sigma: float = Field(1.0, ge=0)
+        worth_sigma: float = Field(1.0, ge=0, le=5)
         """Standard deviation of the logarithm of that gas price."""
-        floor: float = Field(12.0, ge=0)
+        floor: float = Field(12.0, ge=0, le=MOST)
         """Gas price that is bid where nothing waits;"""
-        overbid: float = Field(1.1, ge=1)
+        overbid: float = Field(1.1, ge=1, le=100)
         """and over the price to beat elsewhere."""
 
     def open(self, market: Market) -> None:
@@ -69,12 +69,17 @@ class ChainUsers(Cohort):
         transit = market.venue(self.params.transit, f"{self.name}.transit", Transit)
         if self.params.exchange == transit.domain:
             raise ConfigError(f"{self.name}.exchange", "must be another domain than the transit's")
+        require_gas(market, transit.domain, self.params.asset, f"{self.name}.asset")
         held = {self.params.asset: self.params.held}
         self.accounts = self.endow_all(market, transit.domain, held)
         self.receivers = self.endow_all(market, self.params.exchange, {})
         self._domain = transit.domain
         self._column = market.ledger.column[self.params.asset]
-        self._sent_atoms = market.ledger.assets[self._column].to_atoms(self.params.sent)
+        asset = market.ledger.assets[self._column]
+        if not 0.5 / asset.scale < self.params.sent <= self.params.held:
+            within = f"{1 / asset.scale:g} {asset.name} to what is held, {self.params.held:g}"
+            raise ConfigError(f"{self.name}.sent", f"must be {within}, got {self.params.sent:g}")
+        self._sent_atoms = asset.to_atoms(self.params.sent)
         self._seen: deque[float] = deque()
         self._asked: list[float] = []
 

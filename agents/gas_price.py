@@ -7,8 +7,20 @@ Prices are in atoms of the chain's fee asset for a unit of gas.
 
 import numpy as np
 
-from markets.chain import ChainView
+from markets.chain import Chain, ChainView
+from markets.errors import ConfigError
+from markets.market import Market
 from markets.sequencing import first_rows
+
+MOST = 1e9
+"""Highest gas price that can be set: a unit of a coin of nine decimals for each unit of gas."""
+
+
+def require_gas(market: Market, domain: str, asset: str, field: str) -> None:
+    """Raise ConfigError naming `field` unless `domain` is a chain whose gas is paid in `asset`."""
+    chain = market.domains[domain]
+    if not isinstance(chain, Chain) or chain.fee_asset != asset:
+        raise ConfigError(field, f"must be on a chain whose gas is paid in {asset}")
 
 
 def price_to_beat(chain: ChainView) -> float:

@@ -14,16 +14,16 @@ Winnings are held; stablecoin is spent as it lasts.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agents.gas_price import price_to_beat
+from agents.gas_price import MOST, price_to_beat, require_gas
 from agents.trader import Cohort
-from markets.chain import Chain, ChainView
-from markets.errors import ConfigError
+from markets.assets import MAX_ATOMS
+from markets.chain import ChainView
 from markets.intents import BID, LIQUIDATE, Intent, bid_collateral, liquidate, with_tip
 from markets.lending.collateral_auction import NOBODY
 from markets.lending.vaults import Vaults, VaultsView
@@ -67,9 +67,9 @@ class Keepers(Cohort):
         """Gas price above which a keeper stands aside;"""
         cap_high: float = Field(60.0, gt=0)
         """between the two, evenly, by keeper."""
-        floor: float = Field(12.0, ge=0)
+        floor: float = Field(12.0, ge=0, le=MOST)
         """Gas price that it bids where nothing waits."""
-        overbid: float = Field(1.1, ge=1)
+        overbid: float = Field(1.1, ge=1, le=100)
         """Gas price over the price to beat."""
         gas_aware: bool = False
         """Whether it has no cap, and bids for gas by what the lot would earn."""
@@ -82,15 +82,19 @@ class Keepers(Cohort):
         at_once: int = Field(50, ge=1)
         """Most transactions of one keeper in a step."""
 
+        @model_validator(mode="after")
+        def _is_ordered(self) -> Self:
+            for low, high in (("discount_low", "discount_high"), ("cap_low", "cap_high")):
+                if getattr(self, low) > getattr(self, high):
+                    raise ValueError(f"{low} must be at most {high}")
+            return self
+
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
         params = self.params
         venue = market.venue(params.venue, f"{self.name}.venue", Vaults)
-        chain, base = market.domains[venue.domain], venue.instrument.base
-        if not isinstance(chain, Chain) or chain.fee_asset != base.name:
-            raise ConfigError(
-                f"{self.name}.venue", "must be on a chain whose gas is the collateral"
-            )
+        base = venue.instrument.base
+        require_gas(market, venue.domain, base.name, f"{self.name}.venue")
         held = {venue.instrument.quote.name: params.stable, base.name: params.gas}
         self.accounts = self.endow_all(market, venue.domain, held)
         self.discounts = self._spread(params.discount_low, params.discount_high)
@@ -160,10 +164,12 @@ class Keepers(Cohort):
             return Offers(rows["number"], nothing, rows["lot_atoms"], worth).where(fresh)
         value = outside * (1 - self.discounts[member])
         goal, held, lot = rows["goal_atoms"], rows["bid_atoms"], rows["lot_atoms"]
-        bids = np.minimum(goal, quote.to_atoms(base.to_units(lot) * value))
+        valued = np.minimum(base.to_units(lot) * value, quote.to_units(MAX_ATOMS))
+        bids = np.minimum(goal, quote.to_atoms(valued))
         raised = 1 + vaults.terms.raise_ppm / PPM
         tend = (held < goal) & (fresh | (bids > held) & ((bids >= held * raised) | (bids == goal)))
-        least = np.ceil(quote.to_units(goal) / value * base.scale).astype(np.int64)
+        enough = np.ceil(quote.to_units(goal) / value * base.scale)
+        least = np.minimum(enough, MAX_ATOMS).astype(np.int64)
         dent = (held == goal) & (least * raised <= lot)
         lots = np.where(dent, least, lot)
         earned = base.to_units(lots) * outside - quote.to_units(bids)

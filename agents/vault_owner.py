@@ -9,13 +9,16 @@ The law of the ratios is a modelling choice.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agents.gas_price import price_to_beat
+from agents.gas_price import MOST, price_to_beat, require_gas
 from agents.trader import NOTHING, Cohort
+from markets.assets import MAX_ATOMS
+from markets.errors import ConfigError
 from markets.intents import BORROW, REPAY, Intent, borrow, deposit, repay, with_tip
 from markets.lending.vaults import Vaults, VaultsView
 from markets.market import Market, View
@@ -48,19 +51,31 @@ class VaultOwners(Cohort):
         """and the ratio that they repay to, over the minimum."""
         gas_held: float = Field(20.0, ge=0)
         """Units of the collateral that stay outside the vault, for gas."""
-        gas_limit: float = Field(200.0, gt=0)
+        gas_limit: float = Field(200.0, gt=0, le=MOST)
         """Gas price above which they do not send."""
-        gas_floor: float = Field(15.0, ge=0)
+        gas_floor: float = Field(15.0, ge=0, le=MOST)
         """Gas price that they bid where nothing waits;"""
-        overbid: float = Field(1.2, ge=1)
+        overbid: float = Field(1.2, ge=1, le=100)
         """and over the price to beat elsewhere."""
+
+        @model_validator(mode="after")
+        def _can_repay(self) -> Self:
+            if self.repaid_to < 1 + self.worry:
+                raise ValueError("repaid_to must be at least 1 + worry")
+            if self.gas_limit < self.gas_floor:
+                raise ValueError("gas_limit must be at least gas_floor")
+            return self
 
     def open(self, market: Market) -> None:
         """See `Trader.open`."""
         params = self.params
         venue = market.venue(params.venue, f"{self.name}.venue", Vaults)
         base, draws = venue.instrument.base, self.stream.standard_normal(params.count)
+        require_gas(market, venue.domain, base.name, f"{self.name}.venue")
         locked = params.collateral_median * np.exp(params.collateral_sigma * draws)
+        if not locked.max() * base.scale <= MAX_ATOMS:
+            problem = f"{locked.max():.3g} {base.name} in the largest vault are too many"
+            raise ConfigError(f"{self.name}.collateral_median", problem)
         self.collateral_atoms = base.to_atoms(locked)
         self.excess = params.margin + self.stream.exponential(params.ratio_spread, params.count)
         self.attentive = self.stream.random(params.count) < params.attentive_share
@@ -73,16 +88,7 @@ class VaultOwners(Cohort):
         vaults: VaultsView = view[self.params.venue]
         least = vaults.terms.minimum_ratio_ppm / PPM
         if view.moment.step == 0:
-            base, quote = vaults.instrument.base, vaults.instrument.quote
-            worth = base.to_units(self.collateral_atoms) * vaults.price
-            debts = quote.to_atoms(worth / (least * (1 + self.excess)))
-            price = self._gas_price(view)
-            return self._tipped(
-                view,
-                price,
-                (BORROW, deposit(vaults.index, self.accounts, self.collateral_atoms)),
-                (BORROW, borrow(vaults.index, self.accounts, 0, debts)),
-            )
+            return self._open_vaults(view, vaults, least)
         ratios = vaults.ratios(vaults.next_price)[self.accounts]
         worried = self.attentive & (ratios < least * (1 + self.params.worry))
         price = self._gas_price(view)
@@ -90,6 +96,24 @@ class VaultOwners(Cohort):
             return NOTHING
         members = self._may_send(view, np.flatnonzero(worried))
         return self._repay(view, members, ratios[members] / (least * self.params.repaid_to))
+
+    def _open_vaults(self, view: View, vaults: VaultsView, least: float) -> Sequence[Intent]:
+        """Lock the collateral and borrow; raises ConfigError where debts are no count of atoms."""
+        base, quote = vaults.instrument.base, vaults.instrument.quote
+        worth = base.to_units(self.collateral_atoms) * vaults.price
+        units = worth / (least * (1 + self.excess))
+        median, total = float(np.median(units)), float(units.sum())
+        if not (median * quote.scale >= 1 and total * quote.scale <= MAX_ATOMS):
+            debts = f"debts are {median:.3g} {quote.name} in the median, {total:.3g} in all"
+            problem = f"at a price of {vaults.price:g} {debts}: less than an atom, or too many"
+            raise ConfigError(f"{self.name}.collateral_median", problem)
+        debts = quote.to_atoms(units)
+        return self._tipped(
+            view,
+            self._gas_price(view),
+            (BORROW, deposit(vaults.index, self.accounts, self.collateral_atoms)),
+            (BORROW, borrow(vaults.index, self.accounts, 0, debts)),
+        )
 
     def _gas_price(self, view: View) -> float:
         seen = price_to_beat(view.domains[self._domain])

@@ -94,8 +94,34 @@ def test_the_crowd_pays_the_floor_until_the_market_is_rough() -> None:
 def test_gas_must_be_paid_in_the_collateral() -> None:
     scenario = SCENARIO.build(SCENARIO.params())
     chain = Chain("chain", 15.0, "DAI")
-    with pytest.raises(ConfigError, match=r"keepers\.venue"):
-        World(dataclasses.replace(scenario, domains=(chain, scenario.domains[1])), seed=0)
+    domains = (chain, scenario.domains[1])
+    for first, field in (("owners", "venue"), ("keepers", "venue"), ("users", "asset")):
+        agents = [spec for spec in scenario.agents if spec.name == first]
+        with pytest.raises(ConfigError, match=rf"{first}\.{field}: .* gas is paid in ETH"):
+            World(dataclasses.replace(scenario, domains=domains, agents=agents), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        ("keepers.cap_low", 102.0, "keepers: .*cap_low must be at most cap_high"),
+        ("keepers.discount_low", 0.11, "keepers: .*discount_low must be at most discount_high"),
+        ("owners.worry", 0.31, r"owners: .*repaid_to must be at least 1 \+ worry"),
+        ("owners.gas_floor", 201.0, "owners: .*gas_limit must be at least gas_floor"),
+        ("owners.gas_limit", 1e18, r"owners\.gas_limit"),
+        ("users.calm_per_hour", 1e30, r"users\.calm_per_hour"),
+        ("users.asset", "DAI", r"users\.asset: .* gas is paid in DAI"),
+        ("users.sent", 1e15, r"users\.sent: must be 1e-09 ETH to what is held"),
+        ("users.sent", 4e-10, r"users\.sent: must be 1e-09 ETH to what is held"),
+        ("owners.collateral_median", 1e15, r"owners\.collateral_median: .* too many"),
+        ("first_price", 1e-9, r"owners\.collateral_median: at a price of 1e-09 debts are"),
+        ("first_price", 1e12, r"owners\.collateral_median: at a price of 1e\+12 debts are"),
+        ("first_price", 1e-20, r"vaults\.price"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(path: str, value: object, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        World(SCENARIO.build(resolve(SCENARIO, {path: value}), FALL), seed=0).step()
 
 
 def test_caps_and_discounts_spread_over_keepers() -> None:

@@ -77,6 +77,7 @@ def test_agents_name_what_they_cannot_use() -> None:
     for path, value in (
         ("lenders.coin", 2),
         ("borrowers.pledged", 5),
+        ("borrowers.borrowed", 0),
         ("lenders.venue", "outlet"),
         ("liquidator.outlet", "bank"),
     ):
