@@ -17,13 +17,14 @@ leave the truth out. Dealer's profit a trade must be 0; its tolerance is 2 % of 
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from agents.trader import Cohort, Trader
-from experiments.reproduction import Row
+from experiments.reproduction import Row, mean_row
 from experiments.scenario import AgentSpec, Scenario
 from experiments.world import World
 from markets.assets import Asset, Instrument
@@ -37,6 +38,7 @@ CITATION = (
     "market with heterogeneously informed traders, Journal of Financial Economics 14(1), 71-100"
 )
 DEFAULT_RUNS = 400_000
+_row = partial(mean_row, "glosten_milgrom")
 RUNS_A_WORLD = 5_000
 
 TICK = 1e-7
@@ -167,9 +169,3 @@ def reproduce(runs: int, seed: int) -> list[Row]:
         tolerance = RELATIVE_TOLERANCE * informed * wider
         rows.append(_row(f"{label}: dealer's profit a trade", 0.0, tolerance, profits))
     return rows
-
-
-def _row(quantity: str, published: float, tolerance: float, figures: NDArray[np.float64]) -> Row:
-    error = figures.std(ddof=1) / math.sqrt(len(figures)) if len(figures) > 1 else math.nan
-    got = float(figures.mean())
-    return Row("glosten_milgrom", quantity, published, tolerance, got, float(error))

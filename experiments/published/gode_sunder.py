@@ -13,13 +13,14 @@ ZI-U, where replications are up to half off what is printed.
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.zero_intelligence import ZeroIntelligenceTraders
-from experiments.reproduction import Row
+from experiments.reproduction import Row, mean_row
 from experiments.taped_scenario import VENUE, taped
 from experiments.world import World
 
@@ -28,6 +29,7 @@ CITATION = (
     "traders, Journal of Political Economy 101(1), 119-137, Tables 2-3"
 )
 DEFAULT_RUNS = 120
+_row = partial(mean_row, "gode_sunder")
 
 Schedule = tuple[tuple[int, ...], ...]
 
@@ -117,8 +119,3 @@ def reproduce(runs: int, seed: int) -> list[Row]:
             _row(f"{label}: ZI-C dispersion", market.dispersion, spread, bound[:, 1]),
         ]
     return rows
-
-
-def _row(quantity: str, published: float, tolerance: float, figures: NDArray[np.float64]) -> Row:
-    error = figures.std(ddof=1) / math.sqrt(len(figures)) if len(figures) > 1 else math.nan
-    return Row("gode_sunder", quantity, published, tolerance, float(figures.mean()), float(error))

@@ -1,4 +1,4 @@
-"""He, Manela, Ross, von Wachter: how far perpetuals stray from their fair price, and why.
+"""He, Manela, Ross, von Wachter: how far perpetuals stray from spot where demand follows the trend.
 
 In the scenario `funding` demand for leverage follows past returns, makers lean, and two
 arbitrageurs of finite capital have costs. With P = f/x - 1, the premium at the end of a step:
@@ -6,19 +6,24 @@ arbitrageurs of finite capital have costs. With P = f/x - 1, the premium at the 
     deviation   1,095 * mean |P|      a year, from the price without costs, near spot
     explained   R^2 of P on the log returns of the spot over the last 1, 7 and 30 days
 
-The scenario was set by the shape of funding rates (`funding_plateau`), by neither of these: both
-are outcomes. Left out: the Sharpe ratios of random-maturity arbitrage, 3.5 without fees and 1.8 at
-retail cost (here the gap always reverts, no exchange fails and no regime changes, so that ratios
-come out several times too high), and the fall of the deviation over the years.
+That demand follows the trend is put in (`momentum.weight` = 1), not found. With weight 0 the parts
+explained are 0.18, 0.09 and 0.05 in three runs (mean 0.10) and the deviations 42, 29 and 36 %,
+against 0.53, 0.52 and 0.60 and 90, 84 and 85 %: the rows say that this law of demand goes together
+with the published figures, and near the edges of what is accepted; they predict nothing. The
+scenario was set by the shape of funding rates (`funding_plateau`). Left out: the Sharpe ratios of
+random-maturity arbitrage, 3.5 without fees and 1.8 at retail cost, which are not reproduced (here
+the gap always reverts, no exchange fails and no regime changes, so that ratios come out several
+times too high), and the fall of the deviation over the years.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.reproduction import Row
+from experiments.reproduction import Range, Row, mean_row
 from experiments.scenario import find_scenario
 from experiments.scenarios.funding import SETTLING_DAYS, Params
 from experiments.simulate import Outcome, resolve, simulate
@@ -52,9 +57,10 @@ def reproduce(runs: int, seed: int) -> list[Row]:
     gaps = [gap_of(simulate(scenario, params, seed + run), params) for run in range(runs)]
     deviation = [PERCENT * INTERVALS_A_YEAR * np.abs(gap.premium).mean() for gap in gaps]
     explained = [explained_part(gap) for gap in gaps]
+    name = "perpetual_deviation"
     return [
-        _row("mean absolute deviation, % a year (60 to 90)", 75.0, 15.0, deviation),
-        _row("part explained by past returns (over half)", 0.75, 0.25, explained),
+        mean_row(name, "mean absolute deviation, % a year", math.nan, Range(60, 90), deviation),
+        mean_row(name, "part explained by past returns", math.nan, Range(low=0.5), explained),
     ]
 
 
@@ -76,9 +82,3 @@ def explained_part(gap: Gap) -> float:
     known = np.column_stack([np.ones(len(gap.premium)), gap.past])
     rest = gap.premium - known @ np.linalg.lstsq(known, gap.premium, rcond=None)[0]
     return float(1 - rest.var() / gap.premium.var())
-
-
-def _row(quantity: str, middle: float, tolerance: float, figures: list[float]) -> Row:
-    values = np.array(figures)
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-    return Row("perpetual_deviation", quantity, middle, tolerance, float(values.mean()), error)

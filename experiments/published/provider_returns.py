@@ -23,7 +23,7 @@ from agents.outside_arbitrageur import OutsideArbitrageur
 from agents.range_provider import RangeProvider
 from agents.trader import Cohort
 from experiments.paths import GeometricBrownian
-from experiments.reproduction import Row
+from experiments.reproduction import Row, standard_error
 from experiments.scenario import AgentSpec, Scenario
 from experiments.world import World
 from markets.assets import Asset, Instrument
@@ -181,8 +181,7 @@ def reproduce(runs: int, seed: int) -> list[Row]:
     rate = max(PILOTS[0] / 10, PILOTS[0] + (RATIO - low) / slope)
     crowds = [run(rate, each) for each in seeds]
     ratio, losers = _totals(crowds)
-    each = np.array([_totals([crowd])[1] for crowd in crowds])
-    error = float(each.std(ddof=1) / runs**0.5) if runs > 1 else float("nan")
+    error = standard_error(_totals([crowd])[1] for crowd in crowds)
     return [
         Row("provider_returns", "fees over impermanent loss", RATIO, 0.05 * RATIO, ratio, 0.0),
         Row("provider_returns", "share of providers below holding", LOSERS, 0.055, losers, error),

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from agents.poisson_flow import PoissonFlow
 from experiments.poisson_book import PoissonWorld
-from experiments.reproduction import Row
+from experiments.reproduction import Row, mean_row
 from experiments.taped_scenario import VENUE
 
 CITATION = (
@@ -171,8 +171,7 @@ def reproduce(runs: int, seed: int) -> list[Row]:
 
 def _spread(quantity: str, published: float, spreads: NDArray[np.float64], wider: float) -> Row:
     tolerance = RELATIVE_TOLERANCE * published * wider
-    error = spreads.std(ddof=1) / math.sqrt(len(spreads)) if len(spreads) > 1 else math.nan
-    return Row("santa_fe", quantity, published, tolerance, float(spreads.mean()), float(error))
+    return mean_row("santa_fe", quantity, published, tolerance, spreads)
 
 
 def _diffusion_rows(diffusions: NDArray[np.float64], wider: float) -> list[Row]:
