@@ -14,6 +14,7 @@ Winnings are held; stablecoin is spent as it lasts.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -132,7 +133,8 @@ class Keepers(Cohort):
         account = int(self.accounts[member])
         sent: list[tuple[int, Intent]] = []
         if self.params.liquidates:
-            sent += [(LIQUIDATE, row) for row in self._liquidations(vaults, account)]
+            rows = islice(self._liquidations(vaults, account), self.params.at_once)
+            sent += [(LIQUIDATE, row) for row in rows]
         if len(vaults.auctions):
             offers = self._offers(view, vaults, member)
             if self.params.gas_aware:

@@ -71,6 +71,12 @@ def test_keepers_who_pay_for_gas_what_it_takes_leave_nothing_for_nothing() -> No
     assert outcome.metrics["short"] < 0
 
 
+def test_a_vault_of_countless_lots_is_sold_as_fast_as_a_keeper_may_send() -> None:
+    outcome = run(vaults__largest_lot=1e-8, watcher__at_once=3, users__calm_per_hour=0)
+    assert 0 < outcome.metrics["lots"] <= 3 * outcome.steps
+    assert outcome.metrics["unsafe_left"] > 0.9
+
+
 def test_owners_who_look_repay_before_the_price_is_in_force() -> None:
     careless, careful = run().metrics, run(owners__attentive_share=1.0).metrics
     assert careful["lots"] < 0.2 * careless["lots"]
@@ -109,6 +115,7 @@ def test_gas_must_be_paid_in_the_collateral() -> None:
         ("owners.worry", 0.31, r"owners: .*repaid_to must be at least 1 \+ worry"),
         ("owners.gas_floor", 201.0, "owners: .*gas_limit must be at least gas_floor"),
         ("owners.gas_limit", 1e18, r"owners\.gas_limit"),
+        ("vaults.price_interval_seconds", 1e-308, r"vaults\.price_interval_seconds"),
         ("users.calm_per_hour", 1e30, r"users\.calm_per_hour"),
         ("users.asset", "DAI", r"users\.asset: .* gas is paid in DAI"),
         ("users.sent", 1e15, r"users\.sent: must be 1e-09 ETH to what is held"),

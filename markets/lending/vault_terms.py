@@ -32,7 +32,7 @@ class VaultTerms(params.Params):
     """What an auction is to raise beyond the debt, as a part of it."""
     largest_lot: float = Field(50.0, gt=0)
     """Collateral of one auction, in base units."""
-    price_interval_seconds: float = Field(3600.0, gt=0)
+    price_interval_seconds: float = Field(3600.0, ge=1e-6)
     """Time between readings of the oracle; a price is in force from the next one on."""
     raise_ppm: int = Field(30_000, ge=0, le=PPM)
     """How much a bid must exceed the standing one."""
