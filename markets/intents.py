@@ -428,7 +428,7 @@ def _rows_of(intent: Intent | Rows) -> NDArray[Any]:
     if isinstance(intent, np.ndarray):
         return np.ascontiguousarray(intent)
     for field, column in zip(FIELDS, intent, strict=True):
-        if np.asarray(column).dtype.kind not in _INTEGERS:
+        if np.size(column) and np.asarray(column).dtype.kind not in _INTEGERS:
             raise FathomError(f"{field} of an intent must be integers, got {column!r}")
     sizes = [np.size(column) for column in intent if not isinstance(column, int)]
     count = 0 if 0 in sizes else max(sizes, default=1)

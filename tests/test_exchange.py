@@ -7,7 +7,7 @@ from agents.random_agents import RandomCohort
 from experiments.scenario import AgentSpec, Scenario
 from experiments.world import World
 from markets.assets import Asset, Instrument
-from markets.errors import ConfigError
+from markets.errors import ConfigError, FathomError
 from markets.exchange import Exchange, Gateway
 from markets.intents import BUY, SELL, bundle, cancel_all, limit_order, market_order, stack
 from markets.market import Market
@@ -114,8 +114,9 @@ def test_several_exchanges_have_books_and_customers_of_their_own():
         0,
         limit_order(0, floor.near[0], SELL, 5, 100),
         limit_order(1, floor.near[1], SELL, 5, 110),
-        limit_order(1, floor.near[0], SELL, 5, 90),
     )
+    with pytest.raises(FathomError, match="in one domain"):
+        floor.step(0, limit_order(1, floor.near[0], SELL, 5, 90))
     assert [book.book.ask_ticks for book in floor.books] == [100, 110]
     floor.step(1, market_order(0, floor.far[0], BUY, 2), market_order(1, floor.far[1], BUY, 3))
     traded = [book.drain_fills()["price_ticks"].tolist() for book in floor.books]
