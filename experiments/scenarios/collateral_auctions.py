@@ -13,8 +13,17 @@ which is that of `flash_crash`, from `first_price` on: ether fell as bitcoin did
     short_of_zero     what the system is short of at the end, over the worth of what went for nought
     unsafe_left       worth of unsafe collateral left at the end over that put up for sale
 
-Chosen to match: the keepers' caps, the crowd's demand and the law of what its transfers are worth.
-A row of the crowd stands for seven users of 70,000 gas. Left out: late readings of the oracle.
+Fitted: `zero_share`, by the keepers' count, caps (`cap_low`, `cap_high`) and stablecoin (`stable`)
+and the owners' vaults; `gas_rise`, by the crowd (`calm_per_hour`, `urgency`, `most`,
+`memory_seconds`, `worth_median`). Zero bids have two causes: dear gas, which sends keepers away
+above their caps and leaves cheap bids waiting in the way of the next, and keepers who have run out
+of stablecoin. Means of 12 runs on the hourly bars of the days, with standard errors of 0.05 to 0.06:
+
+    zero_share    0.43 as set, 0.30 with ample stablecoin (5e6), 0.35 without caps, 0.27 with both
+
+so three tenths of the zero bids come of empty purses; one run gives 0.16, another 0.72. Only
+gas-aware keepers, who also send again what waits, bring the share to 0. A row of the crowd stands
+for seven users of 70,000 gas. Left out: late readings of the oracle.
 """
 
 from collections.abc import Mapping
