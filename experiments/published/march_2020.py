@@ -7,21 +7,19 @@ worst hour; two waves 13 to 16 hours apart (10:00 to 23:00-02:00); Binance's mea
 built-in turning points, or, where the folder of histories is named by `FATHOM_DATA`, on the day's
 hourly bars; each row names the path.
 
-Fall and hour are those of the spot book's mid, whose maker follows the path: they show that the
-book keeps up. The funding was fitted, by size and limit of the basis trader's orders: its sign is
-the row. The fund's size was chosen: the row says that it paid, and lost at most twice the published
-part.
+The maker of the spot book follows the path: fall and hour show that the book keeps up. The funding
+was fitted, by size and limit of the basis trader's orders: its row is the sign. The fund's size was
+chosen: its row says that it paid, and lost no more than twice the published part.
 
 Maker's auctions are the scenario `collateral_auctions` on the same path: 8.32 million dollars of
 ether, 36 % of all liquidations, went for zero bids; gas rose about sixfold, to 80 gwei
-(Whiterabbit, Glassnode). Both rows are fitted, and predict nothing: the zero bids by the keepers'
-count, caps (`cap_low`, `cap_high`) and stablecoin (`stable`), the gas by the crowd (`urgency`,
-`most`, `memory_seconds`, `worth_median`, `calm_per_hour`). Zero bids come of dear gas and, three
-tenths of them, of keepers out of stablecoin; runs differ widely: of 12 the least share was 0.16,
-the most 0.72, the mean 0.43 (on the bars).
-What would have been had keepers paid for gas what it took, nobody published: below 2 % is ours.
-No rows: the 5.67 million DAI that were missing, 0.68 of what went for nothing (here about a half),
-which any share of zero bids would pass, and that one bidder won most of it (there is one).
+(Whiterabbit, Glassnode). Both are fitted and predict nothing: the zero bids by the keepers' count,
+caps (`cap_low`, `cap_high`) and stablecoin (`stable`), the gas by the crowd (`urgency`, `most`,
+`memory_seconds`, `worth_median`, `calm_per_hour`). Zero bids come of dear gas and, three tenths of
+them, of keepers out of stablecoin; by run their share is 0.16 to 0.72, in 12 runs on the bars 0.43
+on average. Nobody published what gas-aware keepers would have changed: below 2 % is our target. No
+rows: the missing 5.67 million DAI, 0.68 of what went for nothing (here about a half, and too
+uncertain to tell anything), and that one bidder won most of it (there is one).
 """
 
 import math

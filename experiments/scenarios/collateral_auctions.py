@@ -17,7 +17,7 @@ Fitted: `zero_share`, by the keepers' count, caps (`cap_low`, `cap_high`) and st
 and the owners' vaults; `gas_rise`, by the crowd (`calm_per_hour`, `urgency`, `most`,
 `memory_seconds`, `worth_median`). Zero bids have two causes: dear gas, which sends keepers away
 above their caps and leaves cheap bids waiting in the way of the next, and keepers who have run out
-of stablecoin. Means of 12 runs on the hourly bars of the days, with standard errors of 0.05 to 0.06:
+of stablecoin. Means of 12 runs on the hourly bars of the days, standard errors about 0.06:
 
     zero_share    0.43 as set, 0.30 with ample stablecoin (5e6), 0.35 without caps, 0.27 with both
 
