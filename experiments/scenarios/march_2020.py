@@ -1,4 +1,4 @@
-"""12-13 March 2020: two waves of liquidations on a perpetual with an insurance fund, and no ADL.
+"""12-13 March 2020: two waves of liquidations on a perpetual whose insurance fund holds.
 
 One exchange with a spot book and a linear perpetual under the rule of BitMEX: an order down to the
 lower risk tier, else the fund takes the position and sells it better than bankruptcy where it can.
