@@ -26,7 +26,7 @@ class Range(NamedTuple):
     high: float = math.inf
 
 
-ABOVE_ZERO, BELOW_ZERO = Range(low=0.0), Range(high=0.0)
+ABOVE_ZERO = Range(low=0.0)
 
 
 @dataclass(frozen=True)

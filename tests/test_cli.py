@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.reproduction import ABOVE_ZERO, BELOW_ZERO, Range, Row, mean_row
+from experiments.reproduction import ABOVE_ZERO, Range, Row, mean_row
 from runner import cli, reproduce
 
 TINY = str(Path(__file__).with_name("tiny_market.py"))
@@ -294,7 +294,7 @@ def test_reproduce_gives_a_verdict(got, status, capsys, monkeypatch):
         (2.0, 0.5, ("2", "± 0.5")),
         (math.nan, Range(0.6, 0.9), ("0.6 to 0.9", "0.6 to 0.9")),
         (math.nan, ABOVE_ZERO, ("> 0", "> 0")),
-        (-0.127, BELOW_ZERO, ("-0.127", "< 0")),
+        (-0.127, Range(high=0.0), ("-0.127", "< 0")),
     ],
 )
 def test_a_target_is_a_figure_a_range_or_a_sign(published, tolerance, texts):
@@ -309,7 +309,7 @@ def test_a_target_is_a_figure_a_range_or_a_sign(published, tolerance, texts):
         (Range(0.6, 0.9), 0.9, False),
         (ABOVE_ZERO, 0.0, False),
         (ABOVE_ZERO, 1e-9, True),
-        (BELOW_ZERO, 1e-9, False),
+        (Range(high=0.0), 1e-9, False),
         (Range(), math.nan, False),
     ],
 )

@@ -57,7 +57,7 @@ def test_every_row_names_its_path(path: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(march_2020, "_metrics", lambda *_: [dict(metrics)])
     rows = {row.quantity: row for row in march_2020.reproduce(1, seed=0)}
     assert all(quantity.startswith(f"{path}: ") for quantity in rows)
-    funding = rows[f"{path}: mean funding on the 13th, % in 8 hours (sign)"]
+    funding = rows[f"{path}: mean funding on the 13th, % in 8 hours (fitted)"]
     assert (funding.got, funding.published, funding.ok) == (pytest.approx(-0.1), -0.127, True)
     fund = rows[f"{path}: largest fall of the fund, part of it"]
     assert fund.published == pytest.approx(0.0745, abs=1e-4)

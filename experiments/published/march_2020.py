@@ -8,7 +8,7 @@ built-in turning points, or, where the folder of histories is named by `FATHOM_D
 hourly bars; each row names the path.
 
 The maker of the spot book follows the path: fall and hour show that the book keeps up. The funding
-was fitted, by size and limit of the basis trader's orders: its row is the sign. The fund's size was
+was fitted, by size and limit of the basis trader's orders: its row is a fit. The fund's size was
 chosen: its row says that it paid, and lost no more than twice the published part.
 
 Maker's auctions are the scenario `collateral_auctions` on the same path: 8.32 million dollars of
@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.paths import History
-from experiments.reproduction import BELOW_ZERO, Range, Row, mean_row
+from experiments.reproduction import Range, Row, mean_row
 from experiments.scenario import find_scenario
 from experiments.simulate import resolve, simulate
 from markets.errors import ConfigError
@@ -54,7 +54,7 @@ Shape = tuple[str, str, float, float | Range]
 SHAPES: tuple[Shape, ...] = (
     ("fall of the spot book", "fall", -0.515, 0.02),
     ("worst hour of the spot book", "worst_hour", -0.165, 0.02),
-    ("mean funding on the 13th, % in 8 hours (sign)", "funding_percent", -0.127, BELOW_ZERO),
+    ("mean funding on the 13th, % in 8 hours (fitted)", "funding_percent", -0.127, 0.1),
     ("hours between the waves", "waves_apart", math.nan, Range(13.0, 16.0)),
     ("largest fall of the fund, part of it", "fund_drawdown", FUND_FALL, Range(0, 2 * FUND_FALL)),
     ("ADL over liquidations", "adl_ratio", 0.0, 0.02),

@@ -26,8 +26,8 @@ _row = partial(mean_row, "october_2025")
 
 SHAPES = (
     ("worst 40 minutes, part of liquidations", "worst_40_share", 0.70, Range(0.6, 0.8)),
-    ("worst minute, part of liquidations", "worst_minute_share", 0.32, Range(0.25, 0.40)),
-    ("ADL over liquidations", "adl_ratio", 0.38, Range(0.30, 0.45)),
+    ("worst minute, part of liquidations", "worst_minute_share", 0.32, 0.07),
+    ("ADL over liquidations", "adl_ratio", 0.38, 0.07),
     ("first ADL after first liquidation, s", "adl_delay_seconds", 61.7, Range(30.0, 120.0)),
     ("least depth within 1 % over that before", "depth_left", math.nan, Range(high=0.05)),
 )
