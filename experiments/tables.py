@@ -100,30 +100,35 @@ FLOWS = Table(
     ),
 )
 
+_CLOSED_BY = (
+    "orders, backstop, fund or pool; unwinding, holding: what those keep; "
+    "adl: a winner that a pool closed; clawback: a winner of the period gave back the fee"
+)
+
 LIQUIDATIONS = Table(
     "liquidations",
-    "one row for each forced close-out of a position on an order book, and who paid for it",
+    "one row for each forced close-out of a position, or clawback of profits, and who paid for it",
     (
         STEP,
         VENUE,
         Column("owner", "string", "", "owner of the account; the venue for its fund or backstop"),
         Column("account", "int64", "1", "ledger row of the account"),
-        Column("by", "string", "", "orders, backstop or fund; unwinding, holding: what those keep"),
-        Column("side", "int32", "1", "1 a long was closed, -1 a short, 0 a debt without position"),
+        Column("by", "string", "", _CLOSED_BY),
+        Column("side", "int32", "1", "1 a long was closed, -1 a short, 0 no position (a debt)"),
         Column("size", "float64", "base", "closed by orders, or taken over with its margin"),
         Column("mark", "float64", "quote/base", "mark price"),
         Column("bankruptcy_price", "float64", "quote/base", "where the account is worth nothing"),
         Column("price", "float64", "quote/base", "average of what has traded, in book and ADL"),
         Column("asset", "string", "", "settlement asset, in which all amounts of the row are"),
         Column("equity", "float64", "settlement", "of the account at the mark before"),
-        Column("fee", "float64", "settlement", "paid by the account to the insurance fund"),
+        Column("fee", "float64", "settlement", "paid by the account to the fund, or to the pool"),
         Column("book_size", "float64", "base", "traded in the book"),
         Column("book", "float64", "settlement", "what the book's makers gained against the mark"),
         Column("adl_size", "float64", "base", "closed by auto-deleveraging"),
         Column("adl", "float64", "settlement", "what deleveraged winners forwent at the mark"),
-        Column("backstop", "float64", "settlement", "gain of the backstop, below 0 it paid"),
-        Column("fund", "float64", "settlement", "gain of the insurance fund, below 0 it paid"),
-        Column("socialised", "float64", "settlement", "loss that left the fund below zero"),
+        Column("backstop", "float64", "settlement", "gain of backstop or pool, below 0 it paid"),
+        Column("fund", "float64", "settlement", "gain of insurance fund or impact pool, or loss"),
+        Column("socialised", "float64", "settlement", "loss below the fund's zero, or given back"),
     ),
 )
 

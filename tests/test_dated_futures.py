@@ -163,6 +163,13 @@ def test_debts_at_expiry_are_paid_by_the_fund_then_by_winners() -> None:
     flows = bench.venue.drain_flows()
     assert bench.units(int(flows["atoms"][flows["reason"] == Reason.CLAWBACK].sum())) == 20
     assert dict(bench.venue.drain_events()) == {"settlement": 90.0, "clawback": 20.0}
+    log = bench.venue.drain_liquidations()
+    assert log.account.tolist() == [long, winner, rich]
+    assert log.by.tolist() == ["fund", "clawback", "clawback"]
+    assert (log.equity[0], log.fund[0], log.socialised[0]) == (-40, -20, 20)
+    assert log.fee[1:] == pytest.approx([20 * 60 / 90, 20 * 30 / 90])
+    assert log.socialised.sum() == pytest.approx(0)
+    assert not log.fund[1:].any()
 
 
 def test_a_dated_future_pays_no_funding() -> None:

@@ -229,6 +229,39 @@ def test_liquidation_at_the_oracle_price(loses_all: bool) -> None:
     assert bench.pool() + bench.wallet(trader) == 10**6 + 50_000
 
 
+@pytest.mark.parametrize("loses_all", [False, True])
+def test_the_log_says_who_paid_for_a_liquidation(loses_all: bool) -> None:
+    """800 long from 1,000 with 50,000: worth 6,800 at 946; 946 to the pool's spread, 757 in fees,
+    and the impact is more than a part in 10,000 of it."""
+    bench = Bench(reserve_factor=1.0, loses_all_collateral=loses_all)
+    trader = bench.traders[0]
+    bench.do(market_order(0, trader, BUY, 80_000))
+    assert bench.do(market_order(0, bench.traders[1], SELL, 90_000)) == [Code.FILLED]
+    costs = {"fee_ppm": 1_000, "half_spread_ppm": 1_250, "negative_impact_factor": 1e-9}
+    costs |= {"liquidation_impact_cap": 1e-4, "loses_all_collateral": loses_all}
+    bench.venue.params = PoolPerpetual.Params(**{**PLAIN, **costs})
+    bench.at(946.0)
+    pool, fees = bench.pool(), bench.row(3)
+    bench.end()
+    log = bench.venue.drain_liquidations()
+    assert (log.account.tolist(), log.by.tolist(), log.lots.tolist()) == (
+        [trader],
+        ["pool"],
+        [80_000],
+    )
+    assert (log.size[0], log.mark[0], log.equity[0]) == (800, 946, 6_800)
+    assert log.bankruptcy_price[0] == 1_000 - 50_000 / 800 == 937.5
+    assert log.price[0] == pytest.approx(946 * (1 - 0.00125))
+    assert log.fee[0] == pytest.approx(756.8)
+    assert log.fund[0] == pytest.approx(75.68)
+    kept = 6_800 - 946 - 756.8 - 75.68
+    assert log.backstop[0] == pytest.approx(946 + loses_all * kept)
+    assert bench.wallet(trader) == pytest.approx((not loses_all) * kept)
+    assert bench.pool() - pool + bench.row(3) - fees == pytest.approx(log.backstop[0] + log.fee[0])
+    assert log.adl[0] == log.adl_size[0] == log.book_size[0] == log.socialised[0] == 0
+    assert bench.venue.drain_liquidations() is None
+
+
 def test_a_gap_is_the_providers_loss() -> None:
     bench = Bench(reserve_factor=1.0)
     bench.do(market_order(0, bench.traders[0], BUY, 80_000))
@@ -237,6 +270,8 @@ def test_a_gap_is_the_providers_loss() -> None:
     assert bench.wallet(bench.traders[0]) == 0
     assert bench.venue.bad_debt_atoms == 30_000 * UNIT
     assert bench.pool() == 10**6 + 50_000
+    log = bench.venue.drain_liquidations()
+    assert (log.equity[0], log.backstop[0], log.fee[0], log.fund[0]) == (-30_000, -30_000, 0, 0)
 
 
 def test_the_side_that_wins_too_much_is_deleveraged_best_first() -> None:
@@ -249,6 +284,24 @@ def test_the_side_that_wins_too_much_is_deleveraged_best_first() -> None:
     bench.end()
     assert (bench.lots(first), bench.lots(second)) == (0, 30_000)
     assert bench.wallet(first) == 110_000
+    log = bench.venue.drain_liquidations()
+    assert (log.account.tolist(), log.by.tolist()) == ([first], ["adl"])
+    assert (log.size[0], log.adl_size[0], log.price[0]) == (200, 200, 1_300)
+    assert (log.equity[0], log.adl[0], log.backstop[0]) == (110_000, 0, 0)
+
+
+def test_a_winner_closed_by_force_forgoes_what_the_pool_does_not_pay() -> None:
+    """A profit of 40,000 of 10**6, of which 1 % is paid."""
+    bench = Bench(adl_factor=0.02, adl_target=0.0, max_profit_factor=0.01, reserve_factor=1.0)
+    trader = bench.traders[0]
+    bench.do(market_order(0, trader, SELL, 40_000))
+    bench.at(900.0)
+    bench.end()
+    log = bench.venue.drain_liquidations()
+    assert (log.by.tolist(), log.lots.tolist(), log.equity[0]) == (["adl"], [-40_000], 90_000)
+    assert bench.wallet(trader) == 50_000 + 10_000
+    assert log.adl[0] == log.backstop[0] == 30_000
+    assert bench.pool() == 10**6 - 10_000
 
 
 def test_profits_are_cut_when_the_pool_cannot_bear_them() -> None:

@@ -1,13 +1,14 @@
 """The liquidation log: one row for each close-out, in units, for people and tables.
 
 `by` says who closed it: the account's own orders, the backstop, the fund; or the backstop or the
-fund offering what they still have. At the mark, with E what the account was worth there, a row says
-who paid whom:
+fund offering what they still have. A clawback closes nothing. At the mark, with E what the account
+was worth there, a row says who paid whom:
 
     orders      account -> book and fee          fund = fee
     backstop    backstop = E - fund              below 0 it paid the account's debt
     fund        fund - socialised = E - book + adl
     holding     fund - socialised = -book + adl
+    clawback    account -> fund                  -socialised = fee
 
 book what the order book's makers gained against the mark, adl what deleveraged winners forwent,
 fund the change of the fund's equity, and socialised what a loss leaves it below zero: for winners
@@ -41,7 +42,7 @@ from markets.derivatives.liquidator import forgone_atoms
 from markets.derivatives.positions import Integers, Terms, value_atoms
 from markets.outcomes import Fills, Reason
 
-_STAGES = np.array(["orders", "backstop", "fund", "unwinding", "holding"], dtype=object)
+_STAGES = np.array(["orders", "backstop", "fund", "unwinding", "holding", "clawback"], dtype=object)
 
 
 class CloseOuts(NamedTuple):

@@ -33,7 +33,7 @@ which ADL stops, whether ADL is on (`drawdown`), lots closed at which ADL stops.
 
 ACCOUNT, LOTS, EQUITY, BY, ATOMS, FEE, HELD, FILLED, TAKER = range(9)
 ROW = 9
-BY_ORDERS, BY_BACKSTOP, BY_FUND, BY_UNWINDING, BY_HOLDING = range(5)
+BY_ORDERS, BY_BACKSTOP, BY_FUND, BY_UNWINDING, BY_HOLDING, BY_CLAWBACK = range(6)
 """Columns of a close-out, and its stages."""
 
 MOST_PASSES = 8

@@ -47,7 +47,7 @@ from markets.derivatives.positions import (
     equity_column,
     no_positions,
 )
-from markets.derivatives.settlement import settle_dated, settle_period
+from markets.derivatives.settlement import Settlement, settle_dated, settle_period
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import PLACE
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows
@@ -202,22 +202,26 @@ class Perpetual(Venue):
         self.marking.mark = self.instrument.to_price(self._terms.mark_ticks)
         clear_book(self._desk(0))
         self._hear_of_isolated()
-        made, cut = settle_dated(self._positions, self._terms, self.params.settlement_fee_ppm)
-        self._flows += made
+        made = settle_dated(self._positions, self._terms, self.params.settlement_fee_ppm)
         self._liquidator.held_claim = 0
         self.expired = True
         self._leave_house()
         self._events.append(("settlement", self.marking.mark))
-        if cut:
-            self._events.append(("clawback", self._units(cut)))
+        self._keep_settlement(made)
 
     def _settle_period(self) -> None:
         """Profits of the period are realised, and cut for what the fund owes."""
-        made, cut, profits = settle_period(self._positions, self._terms)
-        self._flows.append(made)
-        if cut:
-            self._events.append(("clawback", self._units(cut)))
-            self._events.append(("clawback_rate", cut / profits))
+        made = settle_period(self._positions, self._terms)
+        self._keep_settlement(made)
+        if made.cut_atoms:
+            self._events.append(("clawback_rate", made.cut_atoms / made.profits_atoms))
+
+    def _keep_settlement(self, made: Settlement) -> None:
+        self._flows += made.flows
+        if len(made.close_outs.rows):
+            self._liquidations.append(made.close_outs)
+        if made.cut_atoms:
+            self._events.append(("clawback", self._units(made.cut_atoms)))
 
     def _units(self, atoms: Any) -> Any:
         return self.form.settlement.to_units(atoms)

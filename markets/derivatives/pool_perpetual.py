@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import MAX_ATOMS, Asset, Instrument
+from markets.derivatives.liquidation_log import LiquidationLog
+from markets.derivatives.pool_liquidations import PoolCloseOut, pool_log
 from markets.derivatives.pool_perpetual_accounts import Columns, PoolAccounts
 from markets.derivatives.pool_perpetual_params import PoolPerpetualParams
 from markets.derivatives.pool_perpetual_rates import (
@@ -77,6 +79,7 @@ class PoolPerpetual(Venue):
         self._funding_rate = 0.0
         self._accrued_seconds = 0.0
         self._tally: dict[str, int] = {}
+        self._forced: list[PoolCloseOut] = []
 
     def columns(self) -> tuple[Asset, ...]:
         """Underlying and collateral, then the venue's contracts, claims and shares."""
@@ -348,7 +351,8 @@ class PoolPerpetual(Venue):
         )
         return paid
 
-    def _close(self, account: int, lots: int, impact: int, reason: Reason) -> None:
+    def _close(self, account: int, lots: int, impact: int, reason: Reason) -> int:
+        """Close lots at the oracle price; returns the fee that was paid."""
         books, held = self._books, self._books.lots(account)
         side = 1 if held > 0 else -1
         profit = books.profit_of(account, lots)[1]
@@ -358,6 +362,7 @@ class PoolPerpetual(Venue):
         charges = (ppm_up(notional, self.params.fee_ppm), self._spread(notional))
         fee = self._settle(account, (0, 0) if free else charges, impact)
         self._record(account, -side, lots, fee, reason)
+        return fee
 
     def _payable(self, side: int, profit: int) -> int:
         """A profit cut in proportion where the side, net, wins more than a part of the pool."""
@@ -405,23 +410,40 @@ class PoolPerpetual(Venue):
         return found
 
     def _liquidate(self, account: int) -> None:
-        books = self._books
-        held = books.lots(account)
-        impact = self._impact(-held * books.value_atoms, forced=True)
-        self._close(account, abs(held), min(impact, 0), Reason.LIQUIDATION)
-        left = books.wallet(account)
-        if self.params.loses_all_collateral and left > 0:
-            books.pay(account, self._at.pool, left)
-            lost = flows(
-                np.array([account]),
-                self._at.pool,
-                self._at.quote,
-                np.array([left]),
-                Reason.LIQUIDATION,
-            )
-            self._flows.append(lost)
+        held = self._books.lots(account)
+        impact = self._impact(-held * self._books.value_atoms, forced=True)
+        self._force(account, min(impact, 0), Reason.LIQUIDATION)
         self._tally["liquidations"] += 1
         self._tally["liquidated"] += abs(held)
+
+    def _force(self, account: int, impact: int, reason: Reason) -> None:
+        """Close a whole position for the account, and write down who paid for it."""
+        books, at = self._books, self._at
+        lots, claim = books.balances[account, [at.contract, at.margin]].tolist()
+        before = books.stand(account)
+        fee = self._close(account, abs(lots), impact, reason)
+        quote_atoms = int(self._fills[-1]["quote_atoms"][0])
+        left = books.wallet(account)
+        if reason is Reason.LIQUIDATION and self.params.loses_all_collateral and left > 0:
+            books.pay(account, at.pool, left)
+            lost = flows(np.array([account]), at.pool, at.quote, np.array([left]), reason)
+            self._flows.append(lost)
+        position, stands = (account, lots, claim), (before, books.stand(account))
+        if made := sum(stands[1]) - sum(before):
+            raise BrokenInvariant("a close-out makes money", self.name, self.margin.name, made)
+        self._forced.append(
+            PoolCloseOut(position, reason, books.mark_ticks, quote_atoms, fee, stands)
+        )
+
+    def drain_liquidations(self) -> LiquidationLog | None:
+        """Who was closed by force since the last call, at what price, and who paid."""
+        made, self._forced = self._forced, []
+        return pool_log(made, self.instrument) if made else None
+
+    def forget(self) -> None:
+        """See `Venue.forget`."""
+        super().forget()
+        self._forced.clear()
 
     def _deleverage(self, side: int) -> None:
         """Close the positions of a side with the highest return until its profit is tolerable."""
@@ -437,7 +459,7 @@ class PoolPerpetual(Venue):
             if profits[place] <= 0 or won <= params.adl_target * held:
                 return
             account = int(accounts[place])
-            self._close(account, abs(books.lots(account)), 0, Reason.ADL)
+            self._force(account, 0, Reason.ADL)
             won -= int(profits[place])
 
     def asset_values(self, moment: Moment) -> dict[str, float]:

@@ -36,6 +36,15 @@ class Columns(NamedTuple):
     lot_atoms: int
 
 
+class Stand(NamedTuple):
+    """What an account is worth, the pool, and the quote of impact pool and venue, in atoms."""
+
+    equity: int
+    pool: int
+    impact: int
+    fees: int
+
+
 class PoolAccounts:
     """Positions and claims of one venue; `mark_ticks` is the oracle price of the step."""
 
@@ -89,6 +98,11 @@ class PoolAccounts:
         row = self.balances[self.at.pool]
         value = int(row[self.at.contract]) * self.value_atoms + self.base_value()
         return int(row[self.at.quote]) + int(row[self.at.margin]) + value
+
+    def stand(self, account: int) -> Stand:
+        """How things stand, for what a close-out changes."""
+        impact, fees = self.balances[[self.at.impact, self.at.fees], self.at.quote].tolist()
+        return Stand(self.equity(account), self.pool_value(), impact, fees)
 
     def pay(self, account: int, row: int, atoms: int) -> None:
         """From a wallet to a row of the venue; below 0 the other way, as far as the row has it."""

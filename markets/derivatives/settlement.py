@@ -8,15 +8,27 @@ the winners of the period in proportion once it is empty (socialised loss):
     rate*profit_i,   rate = min(1, deficit / sum of positive profits)
 
 The cuts add up to what is charged exactly, and nobody gives more than the period's profit or than
-he has. A perpetual or a longer future is settled the same way every period without closing: profit
-is realised and cut, positions stay. Order: fee, fund, cut. Sources: OKEx rules until 2019, Deribit
-and Binance delivery. Left out: fees to the referrer, partial settlement.
+he has; the log of liquidations has a row for each debt and each cut. A perpetual or a longer future
+is settled the same way every period without closing: profit is realised and cut, positions stay.
+Order: fee, fund, cut. Sources: OKEx rules until 2019, Deribit and Binance delivery. Left out: fees
+to the referrer, partial settlement.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
+from markets.derivatives.liquidation_log import CloseOuts
+from markets.derivatives.liquidation_work import (
+    ACCOUNT,
+    BY,
+    BY_CLAWBACK,
+    BY_FUND,
+    EQUITY,
+    FEE,
+    HELD,
+    ROW,
+)
 from markets.derivatives.positions import (
     Integers,
     Positions,
@@ -25,7 +37,7 @@ from markets.derivatives.positions import (
     equity_column,
     value_atoms,
 )
-from markets.outcomes import Flows, Reason, flows
+from markets.outcomes import NO_FILLS, Flows, Reason, flows
 from markets.rounding import PPM
 
 
@@ -35,6 +47,23 @@ class Settled(NamedTuple):
     fees_atoms: Integers
     debts_atoms: Integers
     dust_atoms: int
+
+
+class Settlement(NamedTuple):
+    """Payments, who owed and who gave back, the sum of that, and the profits it was taken from."""
+
+    flows: list[Flows]
+    close_outs: CloseOuts
+    cut_atoms: int
+    profits_atoms: int
+
+
+def _rows(by: int, who: Integers, equity: Integers, paid: Integers) -> Integers:
+    """Close-outs without lots: who, what the account was worth, what it paid the fund."""
+    rows = np.zeros((len(who), ROW), np.int64)
+    rows[:, ACCOUNT], rows[:, BY] = who, by
+    rows[:, EQUITY], rows[:, FEE] = equity[who], paid[who]
+    return rows
 
 
 def proportional(amount_atoms: int, weights: Integers) -> Integers:
@@ -122,41 +151,48 @@ def cover_deficit(positions: Positions, terms: Terms, profits: Integers) -> Inte
     return cut + claw_back(positions, terms, positions.balances[:, terms.margin].copy())
 
 
-def settle_dated(positions: Positions, terms: Terms, fee_ppm: int) -> tuple[list[Flows], int]:
-    """Close all at the mark, cover what is owed, pay everybody; returns flows and the cut."""
+def settle_dated(positions: Positions, terms: Terms, fee_ppm: int) -> Settlement:
+    """Close all at the mark, cover what is owed, pay everybody."""
     settled = close_all(positions, terms, fee_ppm)
+    everybody = np.arange(len(positions.balances))
+    fees = flows(everybody, terms.fees, terms.margin, settled.fees_atoms, Reason.FEE)
+    claims = positions.balances[:, terms.margin].copy()
+    fund_atoms = int(claims[terms.fund] + settled.debts_atoms.sum())
     if terms.grouped:
-        everybody = np.arange(len(positions.balances))
-        fees = flows(everybody, terms.fees, terms.margin, settled.fees_atoms, Reason.FEE)
-        return [fees], 0
-    profits = positions.balances[:, terms.margin] - positions.deposited_atoms
+        nothing = CloseOuts(np.zeros((0, ROW), np.int64), NO_FILLS, terms, fund_atoms)
+        return Settlement([fees], nothing, 0, 0)
+    profits = claims - positions.deposited_atoms
     cut = cover_deficit(positions, terms, profits)
+    owed = -settled.debts_atoms
+    debts = _rows(BY_FUND, np.flatnonzero(owed), owed, np.zeros_like(owed))
+    given = _rows(BY_CLAWBACK, np.flatnonzero(cut), claims, cut)
     pay_out(positions, terms)
-    everybody = np.arange(len(profits))
     made = [
-        flows(everybody, terms.fees, terms.margin, settled.fees_atoms, Reason.FEE),
+        fees,
         flows(terms.fund, everybody, terms.margin, settled.debts_atoms, Reason.INSURANCE),
         flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK),
     ]
-    return made, int(cut.sum())
+    close_outs = CloseOuts(np.concatenate([debts, given]), NO_FILLS, terms, fund_atoms)
+    return Settlement(made, close_outs, int(cut.sum()), int(np.maximum(profits, 0).sum()))
 
 
-def settle_period(positions: Positions, terms: Terms) -> tuple[Flows, int, int]:
-    """Realise profits at the mark, cut them for what the fund owes, and begin a new period.
-
-    Returns the flows, the cut, and the profits that it was taken from.
-    """
+def settle_period(positions: Positions, terms: Terms) -> Settlement:
+    """Realise profits at the mark, cut them for what the fund owes, and begin a new period."""
     everybody = np.arange(len(positions.balances))
     equity = equity_column(positions, terms, everybody)
     profits = equity - positions.deposited_atoms
     profits[[terms.vault, terms.fund, terms.fees]] = 0
+    fund_atoms = int(equity[terms.fund])
     cut = claw_back(positions, terms, profits)
     contracts = positions.balances[:, terms.contract]
     positions.entry_atoms[:] = value_atoms(terms, contracts, terms.mark_ticks)
     positions.deposited_atoms[:] = equity - cut
     positions.deposited_atoms[terms.fund] += cut.sum()
-    made = flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK)
-    return made, int(cut.sum()), int(np.maximum(profits, 0).sum())
+    made = [flows(everybody, terms.fund, terms.margin, cut, Reason.CLAWBACK)]
+    given = _rows(BY_CLAWBACK, np.flatnonzero(cut), equity, cut)
+    given[:, HELD] = contracts[given[:, ACCOUNT]]
+    close_outs = CloseOuts(given, NO_FILLS, terms, fund_atoms)
+    return Settlement(made, close_outs, int(cut.sum()), int(np.maximum(profits, 0).sum()))
 
 
 def pay_out(positions: Positions, terms: Terms) -> None:
