@@ -1,17 +1,18 @@
 """How to run: command line, designs, Ray, Parquet, provenance.
 
-The one function for notebooks is `load`; everything else is behind the `fathom` command. Importing
-this package costs nothing: Ray, Mesa, Numba, PyArrow, pandas and Matplotlib are imported by the
-functions that need them.
+Notebooks need two functions: `run` does a design, `load` reads what was done. Everything else is
+behind the `fathom` command. Importing this package costs nothing: Ray, Mesa, Numba, PyArrow, pandas
+and Matplotlib are imported by the functions that need them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from runner.results import Results
 
-__all__ = ["load"]
+__all__ = ["load", "run"]
 
 
 def load(folder: str | Path) -> "Results":
@@ -19,3 +20,14 @@ def load(folder: str | Path) -> "Results":
     from runner import results
 
     return results.load(folder)
+
+
+def run(design: Mapping[str, Any], out: str | Path) -> "Results":
+    """Do in this process what is left of a design; its results, those found in `out` included.
+
+    `design` has the fields of a sweep file: `{"scenario": "flash_crash", "seeds": [1, 2], "grid":
+    {"traders.leverage_mean": [5, 10]}}`. Raises ConfigError naming the field that is wrong.
+    """
+    from runner.sweep import run_here
+
+    return run_here(design, out)

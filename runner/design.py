@@ -95,12 +95,16 @@ class Plan:
 
 def read_sweep(file: Path) -> Plan:
     """The plan of a sweep file; raises ConfigError naming the field."""
-    text = _text(file)
-    sweep = parse_sweep(text, str(file))
-    seeds = _seeds(sweep.seeds)
-    points = list(sweep_points(sweep))
-    if len(points) * len(seeds) == 1 and not points[0]:
+    plan = plan_sweep(_text(file), file)
+    if len(plan.specs) == 1 and not plan.kinds:
         raise ConfigError("grid", "nothing to sweep: give grid, runs, design or several seeds")
+    return plan
+
+
+def plan_sweep(text: str, file: Path) -> Plan:
+    """The plan of what a sweep file says; `file` gives its name and what paths are relative to."""
+    sweep = parse_sweep(text, str(file))
+    points = list(sweep_points(sweep))
     fixed = flatten(sweep.set)
     varied = tuple(dict.fromkeys(path for point in points for path in point))
     for path in fixed:

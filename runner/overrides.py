@@ -45,12 +45,13 @@ def write_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_quoted(item) for item in value) + "]"
+        return "[" + ", ".join(quoted(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        pairs = (f"{json.dumps(str(key))} = {_quoted(item)}" for key, item in value.items())
+        pairs = (f"{json.dumps(str(key))} = {quoted(item)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"
     return repr(value)
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
+    """The value as TOML has it in a file."""
     return json.dumps(value) if isinstance(value, str) else write_value(value)

@@ -15,7 +15,7 @@ asked. Dictionaries arrive as categories.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -35,11 +35,13 @@ ATTEMPTS = 3
 
 
 class Results:
-    """The committed tables of one folder."""
+    """The committed tables of one folder, or of the runs with `only` these ids."""
 
-    def __init__(self, place: store.Place) -> None:
+    def __init__(self, place: store.Place, only: Collection[str] | None = None) -> None:
         self.folder = store.folder_at(place)
         parts = _read_runs(self.folder)
+        if only is not None:
+            parts = {name: _chosen(rows, only) for name, rows in parts.items()}
         if not parts:
             raise ConfigError("results", f"no results in {self.folder}")
         self._versions = {name: _version(self.folder, name, rows) for name, rows in parts.items()}
@@ -144,6 +146,18 @@ def _read_runs(folder: Folder) -> dict[str, pa.Table]:
             if not left:
                 raise
     return {}
+
+
+def _chosen(rows: pa.Table, run_ids: Collection[str]) -> pa.Table:
+    """The runs with these ids, without the columns that other runs alone have."""
+    rows = rows.filter(pc.is_in(rows["run_id"], value_set=pa.array(sorted(run_ids), pa.string())))
+    return rows.select(
+        [
+            name
+            for name in rows.column_names
+            if name[:2] not in ("p_", "m_") or len(rows[name].drop_null())
+        ]
+    )
 
 
 def _version(folder: Folder, name: str, rows: pa.Table) -> int:

@@ -9,8 +9,10 @@ the runs in hand and no more. A copy of the sweep file lies beside them for `fat
 
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markets.errors import ConfigError
 from runner import store
@@ -18,12 +20,14 @@ from runner.child import Children
 from runner.cluster import LOCAL, START_SECONDS, require_reachable
 from runner.compaction import compact, remove_replaced
 from runner.console import say
-from runner.design import SWEEP_FILE, Plan, read_sweep
+from runner.design import SWEEP_FILE, Plan, plan_sweep, read_sweep
 from runner.engine import Engine, one_by_one, work
 from runner.execution import Done, Target
 from runner.folder import CannotWrite, Folder
 from runner.interrupt import status_of, terminable
+from runner.overrides import quoted
 from runner.progress import SweepProgress
+from runner.results import Results
 from runner.spec import RunSpec
 from runner.summary import print_plan, summarise_sweep
 
@@ -49,20 +53,40 @@ def run_sweep(file: Path, out: str | Path | None, options: Options) -> int:
     folder = Folder(out or Path("results") / plan.name)
     if options.dry_run:
         return _rehearse(plan, folder, options)
+    clock = time.monotonic()
+    try:
+        finish(plan, folder, options)
+    except KeyboardInterrupt as interrupt:
+        left = len(plan.specs) - len(_done(plan, folder))
+        say(f"stopped: {left} of {len(plan.specs)} runs left; the same command goes on")
+        return status_of(interrupt)
+    return summarise_sweep(plan, folder, time.monotonic() - clock)
+
+
+def run_here(design: Mapping[str, Any], out: str | Path) -> Results:
+    """What is left of a design, in this process; its runs, those done earlier included.
+
+    `design` holds the fields of a sweep file, relative paths meant from the working directory.
+    Raises ConfigError naming the field that is wrong.
+    """
+    folder = Folder(out)
+    text = "".join(f"{key} = {quoted(value)}\n" for key, value in design.items())
+    plan = plan_sweep(text, Path(str(out).rstrip("/").rpartition("/")[2]))
+    finish(plan, folder, Options(workers=0))
+    return Results(folder, {spec.run_id for spec in plan.specs})
+
+
+def finish(plan: Plan, folder: Folder, options: Options) -> None:
+    """Do the runs of a plan that are not there yet; an interrupt keeps what is done."""
     folder.prepare()
-    clock, token = time.monotonic(), uuid.uuid4().hex
+    token = uuid.uuid4().hex
     with terminable():
         try:
             store.claim(folder, token)
             _resume(plan, folder, token, options)
-        except KeyboardInterrupt as interrupt:
-            left = len(plan.specs) - len(_done(plan, folder))
-            say(f"stopped: {left} of {len(plan.specs)} runs left; the same command goes on")
-            return status_of(interrupt)
         finally:
             if store.owns(folder, token):
                 store.sweep_up(folder)
-    return summarise_sweep(plan, folder, time.monotonic() - clock)
 
 
 def _rehearse(plan: Plan, folder: Folder, options: Options) -> int:

@@ -16,6 +16,7 @@ import runner
 from experiments.tables import SCHEMA_VERSION, TABLES
 from markets.errors import ConfigError
 from runner import execution, schemas, store
+from runner.design import read_sweep
 from runner.execution import Target, perform, write
 from runner.folder import CannotWrite
 from runner.single import run_once
@@ -69,6 +70,30 @@ def test_the_same_command_writes_the_same_bytes(tmp_path):
     first, second = (pq.read_table(tmp_path / name / "runs") for name in ("first", "second"))
     stable = [name for name in first.column_names if name not in schemas.VOLATILE]
     assert first.select(stable).equals(second.select(stable), check_metadata=True)
+
+
+def test_a_design_from_python_is_that_of_a_file_and_has_its_own_runs_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(TINY).parent)
+    design = {
+        "scenario": Path(TINY).name,
+        "seeds": {"first": 3, "count": 2},
+        "steps": 6,
+        "set": {"buyer": {"fail": False}},
+        "runs": [{"desk.fee": 0.02}, {"desk": {"fee": 0.03}}],
+    }
+    file = tmp_path / "study.toml"
+    file.write_text(
+        f'scenario = "{TINY}"\nseeds = [3, 4]\nsteps = 6\n'
+        '[[runs]]\n"desk.fee" = 0.02\n[[runs]]\n"desk.fee" = 0.03\n'
+    )
+    one = runner.run({"scenario": Path(TINY).name, "steps": 6}, tmp_path)
+    both = runner.run(design, tmp_path)
+    assert sorted(both.runs["run_id"]) == sorted(spec.run_id for spec in read_sweep(file).specs)
+    assert (one.parameters, both.parameters) == ([], ["p_desk.fee"])
+    assert set(both.steps["run_id"].astype(str)) == set(both.runs["run_id"])
+    assert len(runner.load(tmp_path).runs) == len(one.runs) + len(both.runs) == 5
+    with pytest.raises(ConfigError, match="seeds"):
+        runner.run(design | {"seeds": []}, tmp_path)
 
 
 def test_a_chunk_holds_the_same_rows_as_its_runs_alone(tmp_path):
