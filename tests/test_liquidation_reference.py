@@ -25,6 +25,8 @@ FAMILIES = (
     {"fill_or_kill": True, "through_ppm": 20_000},
     {"adl_price": "mark"},
     {"adl_price": "two_thirds", "ranking": "largest"},
+    {"ranking": "largest", "largest": 2},
+    {"order_price": "fillable", "spread_to_mm": 0.5, "bankruptcy_adjustment": 2.0},
     {"ranking": "pro_rata"},
     {"ranking": "account", "stages": ("adl", "fund")},
     {"ranking": "notional", "adl_trigger_ppm": 300_000, "adl_stop_ppm": 250_000},

@@ -60,7 +60,9 @@ def _adl_rank_hyperliquid(case: dict) -> dict:
 def _adl_pro_rata_lots(case: dict) -> dict:
     positions = case["positions"]
     sizes = np.array([row["size_lots"] for row in positions], np.int64)
-    return {"closed_lots": named(positions, adl.pro_rata_lots(sizes, case["qty_lots"]))}
+    closed = np.empty_like(sizes)
+    adl.pro_rata_lots(sizes, case["qty_lots"], closed)
+    return {"closed_lots": named(positions, closed)}
 
 
 def _adl_pro_rata_profit(case: dict) -> dict:

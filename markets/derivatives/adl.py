@@ -8,9 +8,8 @@ Scores, highest first, over profitable opposing positions:
 
 BitMEX uses signed values (linear side*q*P, inverse -side*q/P). How a queue is then closed, and at
 what price, stands in `deleveraging`. Pro-rata lots use largest remainders, so every lot is placed
-and none is invented. Sources: venue ADL pages; Chitra,
-arXiv 2512.01112 v3 (pro-rata profit haircut); FTX liquidations page; Bybit ADL page (trigger).
-Left out: dYdX's pseudo-random walk over accounts (the venue's stream decides it).
+and none is invented. Sources: venue ADL pages; Chitra, arXiv 2512.01112 v3 (pro rata); FTX
+liquidations page; Bybit ADL page (trigger). Left out: where dYdX's walk over accounts begins.
 """
 
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract import INVERSE, Column
+from markets.kernel import kernel
 
 
 class TriggerRule(NamedTuple):
@@ -78,20 +78,39 @@ def queue_order(scores: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.argsort(-scores, kind="stable")
 
 
-def pro_rata_lots(size_lots: NDArray[np.int64], quantity_lots: int) -> NDArray[np.int64]:
-    """Lots closed of each position in proportion to size, by largest remainder.
+@kernel()
+def pro_rata_lots(
+    size_lots: NDArray[np.int64], quantity_lots: int, parts: NDArray[np.int64]
+) -> None:
+    """Write each row's part of so many lots, by size and largest remainder, at most all of it.
 
-    Exact (unbounded integers); ties go to the earlier row; at most the total is closed.
+    Exact for sizes and a quantity below 2**31; ties go to the earlier row.
     """
-    total = int(size_lots.sum())
-    quantity = min(int(quantity_lots), total)
-    if total == 0:
-        return np.zeros_like(size_lots)
-    shares = [divmod(quantity * int(size), total) for size in size_lots]
-    closed = np.array([floor for floor, _ in shares], np.int64)
-    by_remainder = sorted(range(len(shares)), key=lambda row: -shares[row][1])
-    closed[by_remainder[: quantity - int(closed.sum())]] += 1
-    return closed
+    total = 0
+    for size in size_lots:
+        total += size
+    parts[:] = 0
+    quantity = left = min(quantity_lots, total)
+    if quantity <= 0:
+        return
+    for row in range(len(parts)):
+        parts[row] = quantity * size_lots[row] // total
+        left -= parts[row]
+    low, high = 0, total
+    while high - low > 1:
+        middle, above = (low + high) // 2, 0
+        for row in range(len(parts)):
+            above += quantity * size_lots[row] % total >= middle
+        if above >= left:
+            low = middle
+        else:
+            high = middle
+    for tied in (False, True):
+        for row in range(len(parts)):
+            remainder = quantity * size_lots[row] % total
+            if left > 0 and (remainder == low if tied else remainder > low):
+                parts[row] += 1
+                left -= 1
 
 
 def profit_haircut_rate(profits: NDArray[np.float64], deficit: float) -> float:

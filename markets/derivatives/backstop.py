@@ -6,7 +6,7 @@ provider of FTX's programme has a capacity a minute and an hour besides (at leas
 may; amounts in units of the settlement asset, 0: no limit. A row of the table that kernels work on
 is one backstop: its account, limits in atoms, the notional left in the minute and hour at hand,
 which begin at whole multiples from the start (a step longer than that has so much more), and, for
-kernels, the lots that it may take at the moment.
+kernels, the lots that it may take, and takes, at the moment.
 Sources: FTX backstop liquidity provider page; Hyperliquid HLP. Left out: vault shares, quotes.
 """
 
@@ -19,8 +19,8 @@ from pydantic import Field
 from markets.params import Params
 
 ACCOUNT, MOST, FLOOR, PER_MINUTE, PER_HOUR = range(5)
-LEFT_MINUTE, LEFT_HOUR, MINUTE, HOUR, CAPACITY = range(5, 10)
-_COLUMNS = 10
+LEFT_MINUTE, LEFT_HOUR, MINUTE, HOUR, CAPACITY, SHARE = range(5, 11)
+_COLUMNS = 11
 _WITHOUT_LIMIT = 2**62
 _MINUTE_SECONDS, _HOUR_SECONDS = 60.0, 3_600.0
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.backstop import backstop_rows
-from markets.derivatives.liquidation_presets import MARK_PART_PPM, OrderPrice, Stage, Step
+from markets.derivatives.liquidation_presets import MARK_THIRDS, OrderPrice, Stage, Step
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.ranking import Ranking
 
 IN_HAND = {Stage.FUND: 1, Stage.ADL: 2, Stage.SOCIAL: 3}
 FUND, ADL, SOCIAL = IN_HAND.values()
 WHOLE, TIER, LOWEST, PORTION = range(4)
-_POOLED = {Ranking.PRO_RATA: 2**31 - 1, Ranking.LARGEST: 10}
+_ALL = 2**31 - 1
 
 
 class CloseRule(NamedTuple):
@@ -39,6 +39,8 @@ class CloseRule(NamedTuple):
     orders_when_due: bool
     fill_or_kill: bool
     fillable: bool
+    spread_to_mm: float
+    bankruptcy_adjustment: float
     through_ppm: int
     takeover_ppm: int
     takeover_gradual: bool
@@ -47,10 +49,10 @@ class CloseRule(NamedTuple):
     goes: int
     step_seconds: float
     backstops: NDArray[np.int64]
-    backstop_mark_ppm: int
+    backstop_mark_thirds: int
     backstop_in_debt: bool
     backstop_unwind_ppm: int
-    adl_mark_ppm: int
+    adl_mark_thirds: int
     adl_trigger_ppm: int
     pooled: int
     band_ppm: int
@@ -65,6 +67,7 @@ def close_rule(
 ) -> CloseRule:
     """The rule for kernels; `scale` is atoms in a settlement unit, `backstops` ledger rows."""
     stages = rule.value("stages")
+    pooled = {Ranking.PRO_RATA: _ALL, Ranking.LARGEST: rule.value("largest")}
 
     def atoms(field: str) -> int:
         return round(rule.value(field) * scale)
@@ -82,6 +85,8 @@ def close_rule(
         orders_when_due=bool(rule.value("orders_when_due")),
         fill_or_kill=bool(rule.value("fill_or_kill")),
         fillable=rule.value("order_price") is OrderPrice.FILLABLE,
+        spread_to_mm=float(rule.value("spread_to_mm")),
+        bankruptcy_adjustment=float(rule.value("bankruptcy_adjustment")),
         through_ppm=rule.value("through_ppm"),
         takeover_ppm=rule.value("takeover_ppm"),
         takeover_gradual=bool(rule.value("takeover_gradual")),
@@ -90,12 +95,12 @@ def close_rule(
         goes=1,
         step_seconds=0.0,
         backstops=backstop_rows(rule.value("backstops"), backstops, scale),
-        backstop_mark_ppm=MARK_PART_PPM[rule.value("backstop_price")],
+        backstop_mark_thirds=MARK_THIRDS[rule.value("backstop_price")],
         backstop_in_debt=bool(rule.value("backstop_in_debt")),
         backstop_unwind_ppm=rule.value("backstop_unwind_ppm"),
-        adl_mark_ppm=MARK_PART_PPM[rule.value("adl_price")],
+        adl_mark_thirds=MARK_THIRDS[rule.value("adl_price")],
         adl_trigger_ppm=rule.value("adl_trigger_ppm"),
-        pooled=_POOLED.get(ranking, 0),
+        pooled=pooled.get(ranking, 0),
         band_ppm=band_ppm,
     )
 

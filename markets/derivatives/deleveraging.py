@@ -10,13 +10,15 @@ as far as it has cash (or gains: FTX, OKX, Hyperliquid):
 so the fund is never below zero for it, and what the fund cannot pay the winners forgo. Parts of
 running totals add up; the odd atom is the fund's. A winner whom the close would ruin is passed over
 (dYdX), and after `MOST_PASSES` of them left out for the step, which bounds the work by the length
-of the queue and not by its square. A queue row is account, next row, times passed over.
+of the queue and not by its square. A queue row is account, next row, times passed over; pro rata,
+account, lots held, lots to close.
 Sources: BitMEX, Binance, OKX, Hyperliquid ADL pages; Chitra, arXiv 2512.01112 v3 (pro rata).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.derivatives.adl import pro_rata_lots
 from markets.derivatives.contract import INVERSE
 from markets.derivatives.desk import Desk, drop_uncovered, record_fill
 from markets.derivatives.liquidation_work import (
@@ -39,7 +41,6 @@ from markets.derivatives.positions import (
 )
 from markets.kernel import kernel
 from markets.outcomes import Reason
-from markets.rounding import ppm_down
 from markets.spot.book import MAX_PRICE_TICKS
 
 _ADL = int(Reason.ADL)
@@ -47,6 +48,7 @@ NOBODY = -1
 
 Queue = NDArray[np.int64]
 _WHO, _NEXT, _PASSED = range(3)
+_SIZE, _PART = _NEXT, _PASSED
 
 
 def queue_of(accounts: Integers) -> Queue:
@@ -59,12 +61,12 @@ def queue_of(accounts: Integers) -> Queue:
 
 
 @kernel()
-def set_extra(desk: Desk, progress: Integers, cash_atoms: int, mark_ppm: int) -> None:
-    """What the fund adds for a price nearer to the mark by `mark_ppm`, with so much cash."""
+def set_extra(desk: Desk, progress: Integers, cash_atoms: int, mark_thirds: int) -> None:
+    """What the fund adds for a price nearer to the mark by thirds, with so much cash."""
     left = progress[SIZE] - progress[CLOSED]
     at_mark = cost_atoms(desk.terms, -progress[SIDE] * left, desk.terms.mark_ticks)
     at_bankruptcy = progress[CLAIM] - share_up(progress[CLAIM], progress[CLOSED], progress[SIZE])
-    wanted = ppm_down(at_mark - at_bankruptcy, mark_ppm)
+    wanted = (at_mark - at_bankruptcy) * mark_thirds // 3
     progress[EXTRA] = min(wanted, max(cash_atoms, 0))
     progress[EXTRA_FROM] = progress[CLOSED]
 
@@ -156,26 +158,21 @@ def close_in_queue(desk: Desk, progress: Integers, queue: Queue, head: int) -> N
 
 @kernel()
 def close_pro_rata(desk: Desk, progress: Integers, queue: Queue, least: int) -> None:
-    """Close what is left in proportion, rounded up, with those whom it leaves solvent.
+    """Close what is left in proportion with those whom it leaves solvent.
 
     These are the first `least` in the queue, and as many more as it takes to close everything.
     """
     total, sharing = 0, 0
     for place in range(len(queue)):
         opposite = _opposite(desk, progress, queue[place, _WHO])
-        queue[place, _PASSED] = 1
+        queue[place, _SIZE] = 0
         if sharing >= least and total >= progress[ADL_TO] - progress[CLOSED]:
             continue
         if opposite > 0 and _stays_solvent(desk, progress, queue[place, _WHO]):
             total += opposite
             sharing += 1
-            queue[place, _PASSED] = 0
+            queue[place, _SIZE] = opposite
+    pro_rata_lots(queue[:, _SIZE], progress[ADL_TO] - progress[CLOSED], queue[:, _PART])
     for place in range(len(queue)):
-        left = progress[ADL_TO] - progress[CLOSED]
-        if left == 0 or total == 0:
-            return
-        if queue[place, _PASSED] == 0:
-            opposite = _opposite(desk, progress, queue[place, _WHO])
-            lots = -(-(min(left, total) * opposite) // total)
-            _close_against(desk, progress, queue[place, _WHO], lots)
-            total -= opposite
+        if queue[place, _PART] > 0:
+            _close_against(desk, progress, queue[place, _WHO], queue[place, _PART])

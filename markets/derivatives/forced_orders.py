@@ -3,8 +3,9 @@
     lots     all; down to the floor of the bracket below, or of the second one (OKX); or a portion,
              at least and at most so much, compounded where a step holds several orders
     price    no worse than where the account is worth nothing, or (dYdX) than the fillable price
-             mark*(1 - side*clamp(1 - E/MM, 0, 1)*1.5*mm/notional), and not farther through the book
-             than the rule lets it go; E and MM of the account, mm of this position alone
+             mark*(1 - side*clamp(a*(1 - E/MM), 0, 1)*s*mm/notional), and not farther through the
+             book than the rule lets it go; E and MM of the account, mm of this position alone,
+             a and s the bankruptcy adjustment (1) and the spread to maintenance (1.5)
 
 Lots are rounded up, so more is closed, never less. The fee on what traded goes to the fund, rounded
 up, and is at most what the fills were better than bankruptcy; where they were worse, which only the
@@ -28,7 +29,6 @@ from markets.derivatives.liquidation_work import (
 )
 from markets.derivatives.order_admission import band_limit, best_opposite_ticks, solvent_limit
 from markets.derivatives.positions import (
-    backing_atoms,
     cost_atoms,
     equity_atoms,
     needed_atoms,
@@ -36,7 +36,7 @@ from markets.derivatives.positions import (
     share_up,
     value_atoms,
 )
-from markets.derivatives.takeover import note, own_cash
+from markets.derivatives.takeover import carried_claim, note, own_cash
 from markets.intents import REDUCE_ONLY
 from markets.kernel import kernel
 from markets.outcomes import Reason
@@ -44,7 +44,6 @@ from markets.rounding import PPM, ppm_down, ppm_up
 from markets.spot.book import NO_PRICE, next_ask_ticks, next_bid_ticks
 
 _LIQUIDATION = int(Reason.LIQUIDATION)
-_SPREAD_TO_MM = 1.5
 _NOBODY = -1
 
 
@@ -64,7 +63,7 @@ def _sell(desk: Desk, account: int, lots: int, limit_ticks: int) -> tuple[int, i
 
 @kernel()
 def _surplus(before: tuple[int, int], lots: int, cost: int) -> int:
-    """What lots sold at a cost leave beyond bankruptcy; before = (backing, all lots)."""
+    """What lots sold at a cost leave beyond bankruptcy; before = (claim that is theirs, all lots)."""
     return -share_up(-before[0], lots, before[1]) - cost
 
 
@@ -86,15 +85,11 @@ def _covered(
 
 @kernel()
 def _sell_with_fund(
-    desk: Desk, account: int, lots: int, limit_ticks: int, cash: int
+    desk: Desk, account: int, before: tuple[int, int], lots: int, limit_ticks: int, cash: int
 ) -> tuple[int, int]:
     """The same beyond bankruptcy, as far as the cash covers what is lacking."""
     terms, balances = desk.terms, desk.positions.balances
     side = -1 if balances[account, terms.contract] > 0 else 1
-    before = (
-        backing_atoms(desk.positions, terms, account),
-        abs(balances[account, terms.contract]),
-    )
     claim, closed = balances[account, terms.margin], 0
     while closed < lots:
         price_ticks = best_opposite_ticks(desk.book, side)
@@ -157,16 +152,32 @@ def _wanted_atoms(work: Liquidation, account: int, notional: int) -> int:
 
 
 @kernel()
+def fillable_price(
+    mark: float, side: int, margins: tuple[float, float, float], rule: tuple[float, float]
+) -> float:
+    """Worst price at which dYdX's order of `side` closes a position.
+
+    margins = (equity and maintenance of the account, maintenance rate of the position),
+    rule = (bankruptcy adjustment, spread to maintenance).
+    """
+    equity, needed, rate = margins
+    adjustment, spread_to_mm = rule
+    rating = min(max(adjustment * (1.0 - equity / needed), 0.0), 1.0)
+    return mark * (1.0 + side * (rating * spread_to_mm * rate))
+
+
+@kernel()
 def _fillable_ticks(desk: Desk, work: Liquidation, account: int, side: int) -> int:
     """dYdX's worst price of a liquidation order."""
-    equity = float(equity_atoms(desk.positions, desk.terms, account))
-    needed = needed_atoms(desk.positions, desk.terms, work.maintenance, account)
-    contracts = desk.positions.balances[account, desk.terms.contract]
-    value = value_atoms(desk.terms, contracts, desk.terms.mark_ticks)
-    rating = min(max(1.0 - equity / max(float(needed), 1.0), 0.0), 1.0)
-    own = own_needed_atoms(desk.positions, desk.terms, work.maintenance, account)
-    spread = rating * _SPREAD_TO_MM * own / max(abs(float(value)), 1.0)
-    fillable = desk.terms.mark_ticks * (1.0 + side * spread)
+    positions, terms, rule = desk.positions, desk.terms, work.rule
+    equity = float(equity_atoms(positions, terms, account))
+    needed = float(needed_atoms(positions, terms, work.maintenance, account))
+    own = float(own_needed_atoms(positions, terms, work.maintenance, account))
+    contracts = positions.balances[account, terms.contract]
+    value = abs(float(value_atoms(terms, contracts, terms.mark_ticks)))
+    adjusted = (rule.bankruptcy_adjustment, rule.spread_to_mm)
+    margins = (equity, max(needed, 1.0), own / max(value, 1.0))
+    fillable = fillable_price(float(terms.mark_ticks), side, margins, adjusted)
     return int(np.floor(fillable + 1e-9)) if side > 0 else int(np.ceil(fillable - 1e-9))
 
 
@@ -201,7 +212,7 @@ def close_by_orders(desk: Desk, work: Liquidation, account: int) -> None:
     if wanted <= 0:
         return
     equity = equity_atoms(desk.positions, terms, account)
-    before = (backing_atoms(desk.positions, terms, account), abs(contracts))
+    before = (carried_claim(desk, work.maintenance, account, abs(contracts)), abs(contracts))
     part = wanted / max(notional, 1)
     lots = min(abs(contracts), int(np.ceil(abs(contracts) * part - 1e-9)))
     side = -1 if contracts > 0 else 1
@@ -210,7 +221,7 @@ def close_by_orders(desk: Desk, work: Liquidation, account: int) -> None:
         return
     if rule.fillable:
         cash = max(own_cash(desk, work) - work.progress[FLOOR], 0)
-        closed, cost = _sell_with_fund(desk, account, lots, limit_ticks, cash)
+        closed, cost = _sell_with_fund(desk, account, before, lots, limit_ticks, cash)
     else:
         closed, cost = _sell(desk, account, lots, limit_ticks)
     if closed == 0:

@@ -70,8 +70,8 @@ class ClosePrice(StrEnum):
     MARK = "mark"
 
 
-MARK_PART_PPM = {ClosePrice.BANKRUPTCY: 0, ClosePrice.TWO_THIRDS: 333_333, ClosePrice.MARK: PPM}
-"""Weight of the mark; the bankruptcy price has the rest."""
+MARK_THIRDS = {ClosePrice.BANKRUPTCY: 0, ClosePrice.TWO_THIRDS: 1, ClosePrice.MARK: 3}
+"""Weight of the mark in thirds; the bankruptcy price has the rest."""
 
 
 class Preset(StrEnum):
@@ -101,6 +101,8 @@ PLAIN: dict[str, Any] = {
     "orders_when_due": True,
     "fill_or_kill": False,
     "order_price": OrderPrice.BANKRUPTCY,
+    "spread_to_mm": 1.5,
+    "bankruptcy_adjustment": 1.0,
     "through_ppm": 0,
     "takeover_ppm": PPM,
     "takeover_gradual": False,
@@ -117,6 +119,7 @@ PLAIN: dict[str, Any] = {
     "adl_window_seconds": 28_800.0,
     "clawback_seconds": 0.0,
     "ranking": None,
+    "largest": 10,
 }
 
 PRESETS: dict[Preset, dict[str, Any]] = {

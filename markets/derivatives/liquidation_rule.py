@@ -62,6 +62,10 @@ class LiquidationRule(Params):
     """Whether an order trades whole or not at all; reduce-only ones are not counted on."""
     order_price: OrderPrice | None = None
     """Worst price of the orders: bankruptcy, or dYdX's fillable price."""
+    spread_to_mm: float | None = Field(default=None, ge=0)
+    """Of the fillable price: its farthest from the mark, in maintenance rates of the position."""
+    bankruptcy_adjustment: float | None = Field(default=None, ge=0)
+    """Of the fillable price: how fast it gets there as the account loses its maintenance."""
     through_ppm: int | None = Field(default=None, ge=0, lt=PPM)
     """How far beyond the best price of the book orders may go; 0: no limit."""
     takeover_ppm: int | None = Field(default=None, ge=0, le=PPM)
@@ -94,6 +98,8 @@ class LiquidationRule(Params):
     """Period after which profits are realised, and cut for what the fund owes."""
     ranking: Ranking | None = None
     """None: the venue's own `adl_ranking`."""
+    largest: int | None = Field(default=None, ge=1)
+    """How many of the largest positions share, at least, by the ranking largest."""
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "LiquidationRule":

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from markets.derivatives import backstop as table
+from markets.derivatives.adl import pro_rata_lots
 from markets.derivatives.brackets import Brackets, requirement_atoms
 from markets.derivatives.desk import Desk
 from markets.derivatives.liquidation_work import (
@@ -44,7 +45,7 @@ from markets.derivatives.positions import (
     value_atoms,
 )
 from markets.kernel import kernel
-from markets.rounding import PPM, ppm_down
+from markets.rounding import PPM
 
 _MOST_LOTS = 2**31 - 1
 _MOST_ATOMS = 2**59
@@ -54,6 +55,7 @@ _FLOOR = table.FLOOR
 _LEFT_MINUTE = table.LEFT_MINUTE
 _LEFT_HOUR = table.LEFT_HOUR
 _CAPACITY = table.CAPACITY
+_SHARE = table.SHARE
 
 
 @kernel()
@@ -109,7 +111,7 @@ def _may_take(
     if row[_MOST] > 0 and notional > row[_MOST] and abs(held + signed) > abs(held):
         return False
     equity = share_up(claim, lots, abs(whole)) + value
-    own += equity - max(ppm_down(equity, work.rule.backstop_mark_ppm), 0)
+    own += equity - max(equity * work.rule.backstop_mark_thirds // 3, 0)
     needed = requirement_atoms(work.maintenance, notional)
     if terms.grouped:
         needed += positions.other_maintenance[row[_BACKSTOP]]
@@ -146,7 +148,7 @@ def _give(desk: Desk, work: Liquidation, account: int, row: Any, lots: int) -> N
     signed = lots if contracts > 0 else -lots
     claim = carried_claim(desk, work.maintenance, account, lots)
     value = value_atoms(terms, signed, terms.mark_ticks)
-    gain = ppm_down(claim + value, work.rule.backstop_mark_ppm)
+    gain = (claim + value) * work.rule.backstop_mark_thirds // 3
     gain = max(gain, -max(own_cash(desk, work), 0))
     take_lots(positions, terms, account, -signed, claim)
     take_lots(positions, terms, backstop, signed, gain - claim)
@@ -173,15 +175,12 @@ def hand_to_backstops(desk: Desk, work: Liquidation, account: int, lots: int) ->
         row = rule.backstops[place]
         row[_CAPACITY] = _capacity(desk, work, row, contracts, claim)
         total += row[_CAPACITY]
-    taken, upto, done = min(lots, total), 0, 0
+    pro_rata_lots(rule.backstops[:, _CAPACITY], lots, rule.backstops[:, _SHARE])
     for place in range(len(rule.backstops)):
         row = rule.backstops[place]
-        upto += row[_CAPACITY]
-        end = -(-taken * upto // total) if total > 0 else 0
-        if end > done:
-            _give(desk, work, account, row, end - done)
-        done = end
-    return taken
+        if row[_SHARE] > 0:
+            _give(desk, work, account, row, row[_SHARE])
+    return min(lots, total)
 
 
 @kernel()

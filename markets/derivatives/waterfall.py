@@ -320,9 +320,9 @@ def _deleverage(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> i
         payable = payable_lots(desk, progress, desk.book.orders[slot].price_ticks)
         if payable > 0:
             progress[PREMATURE] += 1
-    if work.rule.adl_mark_ppm > 0:
+    if work.rule.adl_mark_thirds > 0:
         cash = _cash_after(desk, progress, desk.terms.mark_ticks, 0)
-        set_extra(desk, progress, cash, work.rule.adl_mark_ppm)
+        set_extra(desk, progress, cash, work.rule.adl_mark_thirds)
     progress[ADL_TO] = _last_lot(desk, work)
     if work.rule.pooled > 0:
         close_pro_rata(desk, progress, queue, work.rule.pooled)

@@ -17,8 +17,17 @@ from markets.intents import DEPOSIT, WITHDRAW
 from markets.outcomes import Code, Reason
 from tests.reference.perpetual import MILLION, Reference, share
 
-WEIGHT = {ClosePrice.BANKRUPTCY: 0, ClosePrice.TWO_THIRDS: 333_333, ClosePrice.MARK: MILLION}
+WEIGHT = {ClosePrice.BANKRUPTCY: 0, ClosePrice.TWO_THIRDS: 1, ClosePrice.MARK: 3}
 NEVER = -(10**12)
+
+
+def in_proportion(lots, sizes):
+    """Lots by size, rounded down; the odd ones go to the largest fractions, the first of equals."""
+    lots, whole = min(lots, sum(sizes)), max(sum(sizes), 1)
+    shares = [Fraction(lots * size, whole) for size in sizes]
+    by_fraction = sorted(range(len(sizes)), key=lambda row: floor(shares[row]) - shares[row])
+    odd = set(by_fraction[: lots - sum(map(floor, shares))])
+    return [floor(share) + (row in odd) for row, share in enumerate(shares)]
 
 
 @dataclass
@@ -239,8 +248,10 @@ class RuledReference(Reference):
             held = self.accounts[row].contracts
             needed = self.requirement(self.notional(held))
             rating = 1 - Fraction(self.equity(row), max(needed, 1))
+            rating *= Fraction(self.value_of("bankruptcy_adjustment"))
             rating = min(max(rating, Fraction(0)), Fraction(1))
-            spread = rating * Fraction(3, 2) * needed / max(self.notional(held), 1)
+            spread = rating * Fraction(self.value_of("spread_to_mm")) * needed
+            spread /= max(self.notional(held), 1)
             exact = self.mark * (1 + side * spread)
             worst = floor(exact) if side > 0 else ceil(exact)
         else:
@@ -308,7 +319,7 @@ class RuledReference(Reference):
             if abs(value) > min(vault.left) or (vault.most and notional > vault.most and grows):
                 return False
             equity = ceil(Fraction(claim * lots, whole)) + value
-            fee = max(floor(Fraction(equity * WEIGHT[self.value_of("backstop_price")], MILLION)), 0)
+            fee = max(floor(Fraction(equity * WEIGHT[self.value_of("backstop_price")], 3)), 0)
             return own + equity - fee >= self.requirement(notional)
 
         if own < vault.floor:
@@ -327,20 +338,18 @@ class RuledReference(Reference):
         if self.equity(row) < 0 and not self.value_of("backstop_in_debt"):
             return 0
         most = [self.capacity(vault, account.contracts, account.claim) for vault in self.vaults]
-        taken, done = min(lots, sum(most)), 0
-        for place, vault in enumerate(self.vaults):
-            end = ceil(Fraction(taken * sum(most[: place + 1]), max(sum(most), 1)))
-            if end > done:
-                self.hand_to(vault, row, end - done)
-            done = end
-        return taken
+        parts = in_proportion(lots, most)
+        for vault, part in zip(self.vaults, parts, strict=True):
+            if part:
+                self.hand_to(vault, row, part)
+        return sum(parts)
 
     def hand_to(self, vault, row, lots):
         claim = self.part(row, lots)
         signed = lots if self.accounts[row].contracts > 0 else -lots
         value = self.value(signed, self.mark)
         weight = WEIGHT[self.value_of("backstop_price")]
-        gain = floor(Fraction((claim + value) * weight, MILLION))
+        gain = floor(Fraction((claim + value) * weight, 3))
         gain = max(gain, -max(self.cash_of_fund(), 0))
         self.move(row, -signed, claim)
         self.move(vault.row, signed, gain - claim)
@@ -442,7 +451,7 @@ class RuledReference(Reference):
             left = hand.total - hand.done
             at_mark = self.cost(-hand.side * left, self.mark)
             at_bankruptcy = hand.claim - share(hand.claim, hand.done, hand.total, 0)
-            wanted = floor(Fraction((at_mark - at_bankruptcy) * weight, MILLION))
+            wanted = floor(Fraction((at_mark - at_bankruptcy) * weight, 3))
             hand.extra = min(wanted, max(self.cash_at(hand, self.mark, 0), 0))
             hand.extra_from = hand.done
         end = self.last_lot(hand)
@@ -452,7 +461,7 @@ class RuledReference(Reference):
         if self.ranking is Ranking.PRO_RATA:
             self.share_out(hand, end, queue, len(queue))
         elif self.ranking is Ranking.LARGEST:
-            self.share_out(hand, end, queue, 10)
+            self.share_out(hand, end, queue, self.value_of("largest"))
         else:
             self.pass_queue(hand, end, queue)
 
@@ -501,13 +510,10 @@ class RuledReference(Reference):
                 break
             if self.opposite(hand, row) > 0 and self.survives(hand, row):
                 sharing.append(row)
-        total = sum(self.opposite(hand, row) for row in sharing)
-        for row in sharing:
-            opposite, left = self.opposite(hand, row), end - hand.done
-            lots = ceil(Fraction(min(left, total) * opposite, total))
+        sizes = [self.opposite(hand, row) for row in sharing]
+        for row, lots in zip(sharing, in_proportion(end - hand.done, sizes), strict=True):
             if lots:
                 self.close_with(hand, row, lots)
-            total -= opposite
 
     def ranked(self, side):
         if self.ranking is Ranking.LEVERAGE:
