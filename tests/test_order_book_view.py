@@ -11,7 +11,51 @@ from markets.outcomes import Code
 from markets.spot.fees import DAY_SECONDS, DAYS, FeeTiers, Tier
 from markets.spot.order_book import OrderBook
 from markets.venue import Moment
-from tests.test_order_book import CASH, GRID, NOW, Floor
+from tests.trading_floor import CASH, GRID, NOW, Floor
+
+
+def test_the_view_shows_best_prices_depth_and_the_last_trade():
+    floor = Floor()
+    empty = floor.venue.observe(NOW)
+    assert (empty.bid_ticks, empty.ask_ticks, empty.last_ticks) == (-1, -1, -1)
+    assert np.isnan([empty.bid, empty.ask, empty.mid, empty.last]).all()
+    floor.do(floor.limit(0, BUY, 3, 98), floor.limit(0, BUY, 4, 97), floor.limit(1, SELL, 5, 102))
+    floor.do(floor.take(2, BUY, 2))
+    view = floor.venue.observe(NOW)
+    assert (view.bid_ticks, view.ask_ticks, view.last_ticks) == (98, 102, 102)
+    assert (view.mid, view.last) == pytest.approx((7.0, 7.14))
+    assert view.volume_lots == 2
+    assert [column.tolist() for column in view.bids(1)] == [[98], [3]]
+    assert [column.tolist() for column in view.asks()] == [[102], [3]]
+    assert view.depth_lots(BUY, 97) == 7
+    assert type(view.bid_ticks) is int
+    assert type(view.newest_order[0]) is int
+    assert floor.venue.observe(NOW).volume_lots == 0
+
+
+def test_a_view_of_the_past_is_refused():
+    floor = Floor()
+    view = floor.venue.observe(NOW)
+    floor.do(floor.limit(0, BUY, 3, 98))
+    with pytest.raises(FathomError, match="moved on"):
+        view.bids()
+
+
+def test_measures():
+    floor = Floor()
+    floor.do(
+        *[floor.limit(0, BUY, 10, ticks) for ticks in (990, 1_000, 980)],
+        *[floor.limit(1, SELL, 10, ticks) for ticks in (1_002, 1_011, 1_012)],
+    )
+    floor.venue.observe(NOW)
+    floor.do(floor.take(2, BUY, 4), floor.take(2, SELL, 1))
+    measured = floor.venue.measure(NOW)
+    assert measured["mid"] == pytest.approx(1_001 * 0.07)
+    assert (measured["bid"], measured["ask"]) == pytest.approx((70.0, 1_002 * 0.07))
+    assert measured["bid_depth"] == pytest.approx(0.9)
+    assert measured["ask_depth"] == pytest.approx(1.6)
+    assert measured["volume"] == pytest.approx(0.5)
+    assert measured["trades"] == 2
 
 
 def test_depth_within_a_part_of_the_mid():

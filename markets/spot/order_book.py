@@ -229,7 +229,7 @@ class OrderBook(Venue):
         self._enter(phase)
 
     def _take_up(self, moment: Moment) -> None:
-        """Execute what waited for the new phase: messages, then stops that a call has reached."""
+        """Stops that a call has reached enter, then messages that waited for its end."""
         if self.phase != Phase.OUTAGE and self._queued:
             waiting = np.concatenate(self._queued)
             self._queued.clear()

@@ -3,16 +3,31 @@
 All orders are one Python list in order of arrival; the best order is searched for each time. An
 iceberg that shows more moves to the end of the list. Stops are another list, in order of arrival.
 Fees are computed on exact sums by integer ceiling, affordability by bisection. Orders are known by
-serial numbers of this book. `ReferenceBook.place` and friends return a `Code`; fills are tuples
+serial numbers of this book. `ReferenceBook.receive` takes a message and returns a `Code`; fills are
+tuples
 
     (taker, maker, maker's serial, side, price_ticks, size_lots, base, quote, taker fee, maker fee).
+
+Time goes in steps. The price that a move is measured from is looked up in a list of what the last
+price was as each step began, kept since the last call.
 """
 
 from bisect import bisect_right
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from markets.intents import BUY, FILL_OR_KILL, IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, SELL
+from markets.intents import (
+    AMEND,
+    BUY,
+    CANCEL,
+    CANCEL_ALL,
+    FILL_OR_KILL,
+    IMMEDIATE_OR_CANCEL,
+    MARKET,
+    PLACE,
+    POST_ONLY,
+    SELL,
+)
 from markets.outcomes import Code
 
 LARGEST_ATOMS = 2**62
@@ -66,7 +81,13 @@ class Rules:
     iceberg_parts: int = 100
     collar_ppm: int = 1_000_000
     phases: dict[int, str] = field(default_factory=dict)
-    """By step: call or halted; else trading is continuous."""
+    """By step: call, halted or outage; else trading is continuous."""
+    queues: bool = False
+    """Whether messages of an outage wait for its end."""
+    move_ppm: int = 0
+    """A trade further than this from the price `window_steps` ago sets off a call."""
+    window_steps: int = 0
+    interruption_steps: int = 0
     rates: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -93,6 +114,12 @@ class ReferenceBook:
     in_call: bool = False
     edges: tuple[int, int] | None = None
     last_call: tuple[int, int, int] = NO_CALL
+    past: list[tuple[int, int]] = field(default_factory=list)
+    """Steps and the last price as they began, since the last call."""
+    guards: tuple[int, int] = (0, HIGHEST_TICKS)
+    interrupted: bool = False
+    call_ends: int = 0
+    queue: list[tuple[int, ...]] = field(default_factory=list)
 
     def rates(self, account: int) -> tuple[int, int]:
         return self.rules.rates.get(account, (self.maker_fee_ppm, self.taker_fee_ppm))
@@ -147,21 +174,69 @@ class ReferenceBook:
         self.stops = [stop for stop in self.stops if stop.account != account]
         return Code.CANCELLED
 
+    def receive(self, message: tuple[int, ...]) -> Code:
+        """(action, account, serial, side, lots, limit, flags, trigger, display, expiry)."""
+        if self.phase == "outage":
+            if self.rules.queues:
+                self.queue.append(message)
+            return Code.WAITING if self.rules.queues else Code.OUTAGE
+        code = self.carry_out(message)
+        self.let_in()
+        return code
+
+    def carry_out(self, message: tuple[int, ...]) -> Code:
+        action, account, serial, side, size_lots, limit_ticks, flags, trigger, *clauses = message
+        if action == PLACE:
+            return self.place(account, side, size_lots, limit_ticks, flags, *clauses, trigger)
+        if action == AMEND:
+            return self.amend(account, serial, size_lots, limit_ticks, trigger)
+        if action == CANCEL:
+            code = self.cancel(account, serial)
+            return self.cancel_stop(account, serial) if code == Code.UNKNOWN_ORDER else code
+        assert action == CANCEL_ALL
+        return self.cancel_all(account)
+
     def begin_step(self, step: int) -> None:
-        """What was good till an earlier step expires."""
+        """What was good till an earlier step expires; phases change; who waited for that enters."""
         self.step = step
         for order in list(self.orders):
             if 0 < order.expiry_step < step:
                 self.cancel(order.account, order.serial)
         self.stops = [stop for stop in self.stops if not 0 < stop.order[6] < step]
-        phase = self.rules.phases.get(step, "continuous")
+        called = "call" if step < self.call_ends else "continuous"
+        phase = self.rules.phases.get(step, called)
         if self.in_call and phase == "continuous":
             self.uncross()
-            self.in_call = False
+            self.in_call, self.past = False, []
         if phase != self.phase:
-            self.phase, self.edges = phase, self.collar()
-            self.in_call = self.in_call or phase == "call"
+            self.enter_phase(phase)
+        if phase == "continuous":
+            self.guards = self.measured_from(step)
         self.let_in()
+        if phase != "outage":
+            waiting, self.queue = self.queue, []
+            for message in waiting:
+                self.receive(message)
+
+    def enter_phase(self, phase: str) -> None:
+        self.phase, self.edges = phase, self.collar()
+        self.in_call = self.in_call or phase == "call"
+
+    def measured_from(self, step: int) -> tuple[int, int]:
+        """How far a trade of this step may go before it interrupts trading."""
+        if not self.rules.move_ppm or self.last_ticks < 0:
+            return 0, HIGHEST_TICKS
+        self.past.append((step, self.last_ticks))
+        old = [ticks for when, ticks in self.past if when <= step - self.rules.window_steps]
+        centre = old[-1] if old else self.past[0][1]
+        reach = centre * self.rules.move_ppm // 1_000_000
+        return centre - reach, centre + reach
+
+    def interrupt(self) -> None:
+        """The trade that was about to happen does not; orders gather from here on."""
+        self.interrupted = False
+        self.call_ends = self.step + self.rules.interruption_steps
+        self.enter_phase("call")
 
     # ------------------------------------------------------------ calls
 
@@ -172,11 +247,11 @@ class ReferenceBook:
         reach = centre * self.rules.collar_ppm // 1_000_000
         return max(centre - reach, 1), min(centre + reach, HIGHEST_TICKS)
 
-    def outside(self, side: int, limit_ticks: int) -> bool:
-        """Too eager for the call, or eager only towards orders beyond the other edge."""
-        if self.edges is None:
+    def outside(self, side: int, limit_ticks: int, edges: tuple[int, int] | None) -> bool:
+        """Too eager for a call, or eager only towards orders beyond the other edge."""
+        if edges is None:
             return False
-        low, high = self.edges
+        low, high = edges
         if limit_ticks > high if side == BUY else limit_ticks < low:
             return True
         others = [order.price_ticks for order in self.orders if order.side == -side]
@@ -194,7 +269,7 @@ class ReferenceBook:
             limit_ticks = self.edges[1] if side == BUY else self.edges[0]
             if self.cost(limit_ticks, size_lots) > LARGEST_ATOMS:
                 return Code.INVALID
-        elif self.outside(side, limit_ticks):
+        elif self.outside(side, limit_ticks, self.edges):
             return Code.OUTSIDE_BAND
         if not self.covers(account, side, size_lots, limit_ticks, False):
             return Code.INSUFFICIENT_BALANCE
@@ -385,8 +460,8 @@ class ReferenceBook:
         return self.enter(order)
 
     def let_in(self) -> None:
-        """Stops that the last price has reached enter, one by one."""
-        while self.last_ticks >= 0 and self.phase == "continuous":
+        """Stops that the last price has reached enter, one by one, until trading stops itself."""
+        while self.last_ticks >= 0 and self.phase == "continuous" and not self.interrupted:
             buys = [s for s in self.stops if s.order[1] == BUY]
             sells = [s for s in self.stops if s.order[1] == SELL]
             buys = [s for s in buys if s.trigger_ticks <= self.last_ticks]
@@ -399,6 +474,8 @@ class ReferenceBook:
                 return
             self.stops.remove(stop)
             self.enter(self.once_in(stop.order))
+        if self.interrupted:
+            self.interrupt()
 
     def once_in(self, order: tuple[int, ...]) -> tuple[int, ...]:
         """The order that a stop becomes: what may not rest does not expire."""
@@ -427,6 +504,8 @@ class ReferenceBook:
             return False
         opposite = self.side(-side)
         if not opposite or side * (limit_ticks - opposite[0].price_ticks) < 0:
+            return False
+        if not self.guards[0] <= opposite[0].price_ticks <= self.guards[1]:
             return False
         there = [o for o in opposite if o.price_ticks == opposite[0].price_ticks]
         return any(o.account == account for o in (there if self.rules.pro_rata else there[:1]))
@@ -459,7 +538,7 @@ class ReferenceBook:
         refused = self.refusal(order, 0)
         if refused is not None:
             return refused
-        if self.phase == "call" and self.outside(old.side, limit_ticks):
+        if self.phase == "call" and self.outside(old.side, limit_ticks, self.edges):
             return Code.OUTSIDE_BAND
         held = self.escrowed(old)
         self.hold(account, -held[0], -held[1])
@@ -499,7 +578,8 @@ class ReferenceBook:
         left_lots, barred = self.take(account, side, size_lots, limit_ticks, None)
         if left_lots == 0:
             return Code.FILLED
-        if barred or flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
+        dropped = self.interrupted and self.outside(side, limit_ticks, self.collar())
+        if barred or dropped or flags & (IMMEDIATE_OR_CANCEL | FILL_OR_KILL):
             if left_lots < size_lots:
                 return Code.PARTLY_FILLED
             stopped = barred and len(self.orders) == resting
@@ -546,6 +626,7 @@ class ReferenceBook:
             return Code.PARTLY_FILLED
         if barred and len(self.orders) == resting:
             return Code.SELF_TRADE
+        low, high = max(low, self.guards[0]), min(high, self.guards[1])
         best = self.side(-side)
         if best and not low <= best[0].price_ticks <= high:
             return Code.UNFILLED
@@ -560,6 +641,9 @@ class ReferenceBook:
             order = self.side(-side)[0]
             price_ticks = order.price_ticks
             if side * (limit_ticks - price_ticks) < 0:
+                break
+            if not self.guards[0] <= price_ticks <= self.guards[1]:
+                self.interrupted = True
                 break
             there = [o for o in self.side(-side) if o.price_ticks == price_ticks]
             own = [o for o in (there if self.rules.pro_rata else there[:1]) if o.account == account]
