@@ -13,8 +13,12 @@ among what the one before leaves:
 All trades are at that price. Each side trades its market orders first, by time, then in order of
 price and time; hidden lots take part. Afterwards nothing that could trade is left. The rules are
 those of Xetra's and Euronext's opening auctions (Xetra Market Model, Equities, release 16, section
-11). Orders of one account may meet: as on Eurex and CME self-match prevention is for continuous
-trading only. Left out: random ends, extensions, imbalance orders.
+11). Left out: random ends, extensions, imbalance orders.
+
+Orders of one account may meet, whatever the venue's rule on self-trades. So it is at CME, whose
+self-match prevention is off in the pre-open and in new price indication (CME Globex Self-Match
+Prevention FAQ), and at Eurex, where it is for continuous trading (Readiness Newsflash, 9 March
+2021); the closing call of Toronto has it (TMX Order Types Guide, 3.6.2).
 """
 
 from typing import NamedTuple

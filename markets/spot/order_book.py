@@ -81,7 +81,7 @@ class OrderBook(Venue):
         self_trade: Literal["cancel_newest", "cancel_oldest", "cancel_both", "allow"] = (
             "cancel_newest"
         )
-        """Which order gives way where an account would trade with itself."""
+        """Which order gives way where an account would trade with itself; in calls none does."""
         priority: Literal["time", "pro_rata"] = "time"
         """Who is filled first at a price."""
         minimum_size: float = Field(default=0.0, ge=0)
