@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 
 from markets.intents import BUY, INTENT, SELL
 from markets.outcomes import Code
 from markets.spot.fees import Tier
-from markets.spot.order_book import OrderBook
+from markets.spot.order_book import BookView, OrderBook
 from markets.spot.phases import Period
 from markets.venue import Moment
 from tests.reference.order_book import ReferenceBook, Rules
@@ -49,6 +50,9 @@ class Session:
     serial_of: dict[int, int] = field(default_factory=dict)
     batches: list[list[np.ndarray]] = field(default_factory=lambda: [[]])
     """Messages of each step."""
+    fills: list[tuple[int, ...]] = field(default_factory=list)
+    closes: list[int] = field(default_factory=list)
+    """Last prices as the venue was looked at."""
 
     @classmethod
     def open(
@@ -121,6 +125,7 @@ class Session:
             self.meet(int(order), expected[2])
         fills["maker_order"] = [self.serial_of[order] for order in fills["maker_order"].tolist()]
         assert [fill[:-1] for fill in fills.tolist()] == self.reference.fills
+        self.fills += self.reference.fills
         self.reference.fills.clear()
         escrow, fees = self.floor.venue.accounts.tolist()
         for row in self.floor.traders:
@@ -149,7 +154,8 @@ class Session:
                 assert order[1:] == (
                     plain.account, plain.price_ticks, plain.left_lots, plain.hidden_lots
                 )  # fmt: skip
-        for trader in self.floor.traders:
+        assert self.floor.venue.stops.count == len(self.reference.stops)
+        for trader in self.floor.traders if self.reference.stops else ():
             ids = self.floor.venue.own_stops(trader)[0].tolist()
             own = [stop for stop in self.reference.stops if stop.account == trader]
             assert len(ids) == len(own)
@@ -157,10 +163,69 @@ class Session:
                 self.meet(order_id, stop.serial)
 
     def compare_books(self) -> None:
-        """Everything once more, and what the venue says of itself."""
+        """Everything once more, what the venue says of itself, and what agents see of it."""
         self.floor.market.check()
         self.floor.venue.audit()
         self.compare_escrow()
+        self.compare_view()
+
+    def compare_view(self) -> None:
+        """Levels, depth, imbalance, own places in the queue, last trades, the call to come."""
+        plain, now = self.reference, float(self.reference.step)
+        view = self.floor.venue.observe(Moment(plain.step, now, 1.0))
+        self.closes.append(plain.last_ticks)
+        returns = np.diff(np.log([ticks for ticks in self.closes[-101:] if ticks > 0]))
+        if len(returns):
+            assert view.realised_volatility() == pytest.approx(float((returns**2).sum() ** 0.5))
+        rows = view.trades(20)[["taker", "maker", "side", "price_ticks", "size_lots"]].tolist()
+        assert rows == [(fill[0], fill[1], *fill[3:6]) for fill in self.fills[-20:]]
+        shown = {BUY: view.bids(3), SELL: view.asks(3)}
+        for side, levels in shown.items():
+            lots: dict[int, int] = {}
+            for order in plain.side(side):
+                lots[order.price_ticks] = lots.get(order.price_ticks, 0) + order.left_lots
+            assert (
+                list(zip(*(column.tolist() for column in levels), strict=True))
+                == (list(lots.items())[:3])
+            )
+        bid_lots, ask_lots = (int(shown[side].size_lots.sum()) for side in (BUY, SELL))
+        if bid_lots + ask_lots:
+            expected = (bid_lots - ask_lots) / (bid_lots + ask_lots)
+            assert view.imbalance(3) == pytest.approx(expected)
+        self.compare_queue_places(view)
+        if plain.phase != "continuous":
+            assert view.indicative == plain.call_price()
+            assert np.isnan([view.mid, view.depth(BUY)]).all()
+        elif bid_lots and ask_lots:
+            self.compare_depth(view)
+
+    def compare_depth(self, view: BookView) -> None:
+        """Lots no further than 0.1, 1 and 2 % from the middle, counted order by order."""
+        sides = {side: self.reference.side(side) for side in (BUY, SELL)}
+        twice_mid = sides[BUY][0].price_ticks + sides[SELL][0].price_ticks
+        for side, per_mille in ((side, part) for side in sides for part in (1, 10, 20)):
+            lots = sum(
+                order.left_lots
+                for order in sides[side]
+                if abs(2 * order.price_ticks - twice_mid) * 1_000 <= per_mille * twice_mid
+            )
+            assert view.depth(side, per_mille / 1_000) == pytest.approx(lots * GRID.lot_size)
+
+    def compare_queue_places(self, view: BookView) -> None:
+        """What each owner has in the book, and the lots before it."""
+        for trader in self.floor.traders:
+            own, ahead = view.open_orders(trader), view.queue_ahead(trader).tolist()
+            got = {
+                self.serial_of[order]: tuple(place)
+                for order, *place in zip(*(column.tolist() for column in own), ahead, strict=True)
+            }
+            expected, lots = {}, dict[tuple[int, int], int]()
+            for order in self.reference.orders:
+                level = (order.side, order.price_ticks)
+                if order.account == trader:
+                    expected[order.serial] = (*level, order.left_lots, lots.get(level, 0))
+                lots[level] = lots.get(level, 0) + order.left_lots
+            assert got == expected
 
     def compare_escrow(self) -> None:
         """What each owner still has in escrow, and that the holder holds just that."""
