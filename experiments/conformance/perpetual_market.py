@@ -3,7 +3,7 @@
 Cases are in real units, the venue in whole ones, so the grid is chosen for the case: prices are
 whole ticks; L lots are one unit of size, with L a multiple of what makes all its sizes whole, and
 so large that rounding to an atom is far below the tolerance; and L units of the settlement asset
-stand for one of the case's (money is 10**9*L atoms a unit). Whatever is read back is divided by L.
+stand for one of the case's. Whatever is read back is divided by L.
 Margin rates are the lowest there are, the mark is what the case says, fees are none: what the venue
 then does to claims and contracts is what the case asks for.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments.conformance.derivative_inputs import whole_lots
 from markets.assets import Asset, Instrument
+from markets.derivatives.clearing_house import ClearingHouse
 from markets.derivatives.perpetual import Perpetual
 from markets.derivatives.positions import cost_atoms, value_atoms
 from markets.errors import FathomError
@@ -23,11 +24,13 @@ from markets.exchange import Exchange
 from markets.intents import BUY, cancel_all, deposit, limit_order, stack
 from markets.market import Market
 from markets.outcomes import Code
-from markets.venue import Moment
+from markets.venue import Moment, Venue
 
-DECIMALS = 9
+_MOST_DECIMALS = 9
 _MOST_ATOMS = 2.0**60
 _MOST_LOTS = 2.0**29
+_FAR = 2
+"""A position is opened at so many times the price, or an n-th of it, at which it is wanted."""
 _LOWEST = {
     "basis_bandwidth": 0.0,
     "maker_fee_ppm": 0,
@@ -36,6 +39,7 @@ _LOWEST = {
     "maintenance_tiers": ({"maintenance_ppm": 1},),
     "market_band_ppm": 999_999,
 }
+_AMOUNTS = ("portion_above", "least", "most")
 
 
 class PerpetualMarket:
@@ -47,40 +51,61 @@ class PerpetualMarket:
         sizes: Iterable[float],
         traders: int = 1,
         divisor: int = 1,
-        step_seconds: float = 1.0,
+        others: Iterable[dict] = (),
         **params: Any,
     ) -> None:
-        """All prices and sizes of the case; lots are a multiple of 1/`divisor` as well."""
-        prices, sizes = list(prices), list(sizes)
-        self._per_tick = whole_lots(prices)[1]
-        finest = whole_lots(sizes)[1] * divisor
-        worth = self._most_worth(prices, sizes, params) * 4 * (traders + 2)
-        room = min(_MOST_ATOMS / 10**DECIMALS / worth, _MOST_LOTS / sum(map(abs, sizes)))
+        """All prices and sizes of the case; lots are a multiple of 1/`divisor` as well.
+
+        `others` are parameters of linear perpetuals that share a margin account with the first one;
+        `collateral` is more than the positions are worth, `step_seconds` the length of a step.
+        """
+        prices, sizes, beside = list(prices), list(sizes), list(others)
+        self._step_seconds = params.pop("step_seconds", 1.0)
+        self._per_tick, finest = whole_lots(prices)[1], whole_lots(sizes)[1] * divisor
+        worth = self._most_worth(prices, sizes, params) + params.pop("collateral", 0.0)
+        worth *= 4 * _FAR * (traders + 2)
+        self.decimals = int(np.log10(_MOST_ATOMS / worth / finest))
+        self.decimals = min(_MOST_DECIMALS, max(self.decimals, len(str(self._per_tick)) - 1))
+        room = min(_MOST_ATOMS / 10**self.decimals / worth, _MOST_LOTS / sum(map(abs, sizes)))
         self.per_unit = finest * 10 ** max(0, int(np.floor(np.log10(room / finest))))
-        tick = float(Decimal(1) / self._per_tick)
-        instrument = Instrument(Asset("BASE", DECIMALS), Asset("QUOTE", DECIMALS), tick, 1.0)
-        settlement = Asset("COIN", DECIMALS) if params.get("contract") == "quanto" else None
-        fund = params.pop("fund", 0.0) * self.per_unit
-        rule = params.pop("liquidation", {})
-        amounts = ("portion_above", "least", "most")
-        params["liquidation"] = rule | {
-            name: rule[name] * self.per_unit for name in amounts if name in rule
-        }
-        if "backstops" in rule:
-            capitals = [backstop["capital"] * self.per_unit for backstop in rule["backstops"]]
-            params["liquidation"]["backstops"] = [{"capital": capital} for capital in capitals]
-        terms = Perpetual.Params(**{**_LOWEST, "insurance_fund_units": fund, **params})
-        self.venue = Perpetual("perpetual", "exchange", instrument, terms, settlement)
-        self.market = Market([Exchange("exchange")], [self.venue])
+        self._open_venues(params, beside)
         asset, wealth = self.venue.form.settlement.name, worth / (traders + 2) * self.per_unit
         accounts = self.market.endow("traders", "exchange", {asset: wealth}, traders + 2)
         *self.traders, self.rich, self.maker = accounts.tolist()
         self.market.begin()
-        self.wealth = wealth / self.per_unit
-        self._step, self._step_seconds = -1, step_seconds
+        self.wealth, self._step = wealth / self.per_unit / 2, -1
+        self._marks = {venue.instrument.base.name: prices[0] for venue in self.venues}
         self.mark(prices[0])
         for account in (self.rich, self.maker):
             self.pay_in(account, self.wealth)
+
+    def _open_venues(self, params: dict[str, Any], beside: list[dict]) -> None:
+        coins = [Asset(name, self.decimals) for name in ("BASE", "QUOTE")]
+        settlement = Asset("COIN", self.decimals) if params.get("contract") == "quanto" else None
+        paid_in = coins[params.get("contract") != "inverse"]
+        fund = params.pop("fund", 0.0) * self.per_unit
+        rule = params.pop("liquidation", {})
+        params["liquidation"] = rule | {
+            name: rule[name] * self.per_unit for name in _AMOUNTS if name in rule
+        }
+        if "backstops" in rule:
+            params["liquidation"]["backstops"] = [
+                {name: amount * self.per_unit for name, amount in backstop.items()}
+                for backstop in rule["backstops"]
+            ]
+        house = {"house": "house"} if beside else {}
+        tick = float(Decimal(1) / self._per_tick)
+        terms = Perpetual.Params(**_LOWEST | {"insurance_fund_units": fund} | house | params)
+        instrument = Instrument(*coins, tick, 1.0)
+        self.venue = Perpetual("perpetual", "exchange", instrument, terms, settlement)
+        self.venues = [self.venue]
+        for number, own in enumerate(beside):
+            instrument = Instrument(Asset(f"BASE{number}", self.decimals), paid_in, tick, 1.0)
+            terms = Perpetual.Params(**_LOWEST | house | own)
+            self.venues.append(Perpetual(f"other{number}", "exchange", instrument, terms))
+        houses = [ClearingHouse("house", "exchange", paid_in)] if beside else []
+        self._margins: Venue = [self.venue, *houses][-1]
+        self.market = Market([Exchange("exchange")], [*self.venues, *houses])
 
     @staticmethod
     def _most_worth(prices: list[float], sizes: list[float], params: dict[str, Any]) -> float:
@@ -90,11 +115,12 @@ class PerpetualMarket:
             return size / min(prices) + params.get("fund", 0.0)
         return size * max(prices) * params.get("quanto_rate", 1.0) + params.get("fund", 0.0)
 
-    def mark(self, price: float) -> None:
-        """Begin a step in which the mark is a price."""
+    def mark(self, price: float, on: int = 0) -> None:
+        """Begin a step in which the mark of a contract is a price."""
         self._step += 1
+        self._marks[self.venues[on].instrument.base.name] = price
         seconds = self._step * self._step_seconds
-        self._moment = Moment(self._step, seconds, self._step_seconds, {"BASE": price})
+        self._moment = Moment(self._step, seconds, self._step_seconds, dict(self._marks))
         self.market.accrue(self._moment)
 
     def lots(self, size: float) -> int:
@@ -107,46 +133,54 @@ class PerpetualMarket:
 
     def atoms(self, units: float) -> int:
         """Settlement units of the case as atoms."""
-        return round(units * self.per_unit * 10**DECIMALS)
+        return round(units * self.per_unit * 10**self.decimals)
 
     def money(self, atoms: int) -> float:
         """Atoms as settlement units of the case."""
-        return int(atoms) / (10**DECIMALS * self.per_unit)
+        return int(atoms) / (10**self.decimals * self.per_unit)
 
-    def do(self, *intents: tuple) -> None:
+    def do(self, *intents: tuple, at: Venue | None = None) -> None:
         """Carry out intents that nothing may refuse; FathomError where something is."""
-        codes = self.venue.execute(stack(intents), self._moment)
+        codes = (at or self.venue).execute(stack(intents), self._moment)
         if (codes < 0).any():
             refused = [Code(code).name for code in codes if code < 0]
             raise FathomError(f"the venue refuses {refused}")
 
     def pay_in(self, account: int, units: float) -> None:
         """Deposit so many settlement units of the case."""
-        self.do(deposit(0, account, self.atoms(units)))
+        self.do(deposit(0, account, self.atoms(units)), at=self._margins)
 
     def offer(self, side: int, levels: Iterable[tuple[float, float]]) -> None:
         """The maker's orders of a side, as (price, size)."""
         for price, size in levels:
             self.do(limit_order(0, self.maker, side, self.lots(size), self.ticks(price)))
 
-    def trade(self, account: int, side: int, size: float, price: float) -> None:
+    def trade(self, account: int, side: int, size: float, price: float, on: int = 0) -> None:
         """With the rich counterparty, at a price that is the mark for the moment."""
-        self.mark(price)
+        self.mark(price, on)
         lots, ticks = self.lots(size), self.ticks(price)
         self.do(
             limit_order(0, self.rich, -side, lots, ticks),
             limit_order(0, account, side, lots, ticks),
+            at=self.venues[on],
         )
 
     def open_at(
-        self, account: int, side: int, size: float, price: float, equity: float = 0.0
+        self,
+        account: int,
+        side: int,
+        size: float,
+        price: float,
+        equity: float = 0.0,
+        on: int = 0,
     ) -> None:
-        """Open, away from it, a position with which the account has this equity at a price."""
-        entry = max(1, round(self.ticks(price) * (1.25 if side == BUY else 0.75)))
-        terms, lots = self.venue._terms, side * self.lots(size)
-        atoms = cost_atoms(terms, lots, entry) - value_atoms(terms, lots, self.ticks(price))
-        self.do(deposit(0, account, int(atoms) + self.atoms(equity)))
-        self.trade(account, side, size, entry / self._per_tick)
+        """Open, far from it, a position with which the account has this equity at a price."""
+        ticks, venue = self.ticks(price), self.venues[on]
+        entry = ticks * _FAR if side == BUY else -(-ticks // _FAR)
+        terms, lots = venue._terms, side * self.lots(size)
+        atoms = cost_atoms(terms, lots, entry) - value_atoms(terms, lots, ticks)
+        self.do(deposit(0, account, int(atoms) + self.atoms(equity)), at=self._margins)
+        self.trade(account, side, size, entry / self._per_tick, on)
 
     def liquidate(self) -> np.ndarray:
         """Liquidate and prove the ledger; returns the fills."""

@@ -32,6 +32,13 @@ class TierRule(StrEnum):
     STEP = "step"
 
 
+class MarginBasis(StrEnum):
+    """What the maintenance of a position is a part of: its notional at the mark, or at entry."""
+
+    MARK = "mark"
+    ENTRY = "entry"
+
+
 class MarginTier(Params):
     """A bracket: what lies above the floor, or all, is margined at this rate.
 

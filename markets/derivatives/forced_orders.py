@@ -63,7 +63,7 @@ def _sell(desk: Desk, account: int, lots: int, limit_ticks: int) -> tuple[int, i
 
 @kernel()
 def _surplus(before: tuple[int, int], lots: int, cost: int) -> int:
-    """What lots sold at a cost leave beyond bankruptcy; before = (claim that is theirs, all lots)."""
+    """What lots sold at a cost leave beyond bankruptcy; before = (claim of all lots, all lots)."""
     return -share_up(-before[0], lots, before[1]) - cost
 
 

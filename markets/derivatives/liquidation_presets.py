@@ -11,7 +11,8 @@ A preset fills every field of `LiquidationRule` that is not set; what it leaves 
     dydx         10 %, 1,000 to 100,000 a block, within the fillable price; fee at most 1.5 %
     okx          third tier and above: down to the lowest near the market, a minute each time; else,
                  or below what the lowest asks, the fund; ADL at the mark, fund 30 % below 8 h peak
-    bybit        takeover at bankruptcy; ADL from 30 % below the 8 h peak until 25 %
+    bybit        maintenance of the value at entry; takeover at bankruptcy; ADL from 30 % below the
+                 8 h peak until 25 %
     ftx          10 % every 6 s, 1,000 at least, 1-5 bp through the book; below auto-close a part a
                  second to providers, then 10 largest opposite, at 2/3 bankruptcy price + 1/3 mark
     okx_2018     the fund sells at any price within the band; winners of the week pay its debt
@@ -23,7 +24,7 @@ Sources: the venues' liquidation, ADL and backstop pages; dYdX v4-chain. Set by 
 from enum import StrEnum
 from typing import Any
 
-from markets.derivatives.brackets import TierRule
+from markets.derivatives.brackets import MarginBasis, TierRule
 from markets.derivatives.ranking import Ranking
 from markets.rounding import PPM
 
@@ -91,6 +92,7 @@ class Preset(StrEnum):
 PLAIN: dict[str, Any] = {
     "stages": (Stage.FUND, Stage.ADL),
     "tier_rule": TierRule.MARGINAL,
+    "maintenance_at": MarginBasis.MARK,
     "step": Step.WHOLE,
     "portion_ppm": PPM,
     "portion_above": 0.0,
@@ -172,6 +174,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "adl_stop_ppm": 300_000,
     },
     Preset.BYBIT: {
+        "maintenance_at": MarginBasis.ENTRY,
         "adl_trigger_ppm": 300_000,
         "adl_stop_ppm": 250_000,
     },

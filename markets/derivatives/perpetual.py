@@ -134,6 +134,7 @@ class Perpetual(Venue):
             mark_ticks=0,
             form=self.form.code,
             grouped=self.house is not None,
+            at_entry=self.params.margins_at_entry,
         )
         custody.endow(custody.fund, self.params.insurance_fund_units)
         backstops = rule.value("backstops") if rule.has(Stage.BACKSTOP) else ()

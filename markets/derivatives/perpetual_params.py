@@ -9,7 +9,7 @@ position (FTX, Backpack), and the initial rate alone with the open interest betw
 
 from pydantic import Field, model_validator
 
-from markets.derivatives.brackets import MarginTier, TierRule, margin_tiers
+from markets.derivatives.brackets import MarginBasis, MarginTier, TierRule, margin_tiers
 from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.margin import Tiers
@@ -45,6 +45,11 @@ class PerpetualParams(MarkingParams):
     """Brackets of the maintenance margin by notional."""
     tier_rule: TierRule | None = None
     """None: as the liquidation preset has it (steps for bitmex and okx)."""
+    maintenance_at: MarginBasis | None = None
+    """Whether maintenance is of the notional at the mark or at entry; None: as the preset has it.
+
+    A rate that grows with the size counts coins at the mark.
+    """
     size_factor: float = Field(default=0.0, ge=0)
     """f of the initial rate f*sqrt(coins); the maintenance rate is 0.6 of it."""
     open_interest_caps_quote: tuple[float, float] = (0.0, 0.0)
@@ -64,6 +69,12 @@ class PerpetualParams(MarkingParams):
         """Maintenance and initial brackets under the tier rule in force."""
         rule = self.tier_rule or TierRule(self.liquidation.value("tier_rule"))
         return margin_tiers(self.maintenance_tiers, self.initial_margin_ppm, rule)
+
+    @property
+    def margins_at_entry(self) -> bool:
+        """Whether maintenance in force is of the notional at entry."""
+        basis = self.maintenance_at or self.liquidation.value("maintenance_at")
+        return basis == MarginBasis.ENTRY
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "PerpetualParams":

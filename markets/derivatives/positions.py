@@ -52,6 +52,8 @@ class Terms(NamedTuple):
     """LINEAR or INVERSE of `contract`; a quanto is linear."""
     grouped: bool
     """Whether the claims back contracts of other venues too (see `clearing_house`)."""
+    at_entry: bool
+    """Whether maintenance is a part of what positions cost, not of what they are worth."""
 
 
 class Positions(NamedTuple):
@@ -167,13 +169,20 @@ def equity_atoms(positions: Positions, terms: Terms, account: int) -> int:
     return backing_atoms(positions, terms, account) + value
 
 
+@kernel(inline="always")
+def _margined_atoms(positions: Positions, terms: Terms, account: int, value: int) -> int:
+    """The notional that maintenance is a part of; `value` is the position's at the mark."""
+    return abs(positions.entry_atoms[account]) if terms.at_entry else abs(value)
+
+
 @kernel()
 def own_needed_atoms(
     positions: Positions, terms: Terms, maintenance: Brackets, account: int
 ) -> int:
     """Maintenance of the position of one account."""
     contracts = positions.balances[account, terms.contract]
-    return requirement_atoms(maintenance, abs(value_atoms(terms, contracts, terms.mark_ticks)))
+    value = value_atoms(terms, contracts, terms.mark_ticks)
+    return requirement_atoms(maintenance, _margined_atoms(positions, terms, account, value))
 
 
 @kernel()
@@ -237,7 +246,8 @@ def account_records(
             exposed = max(abs(contracts + bids), abs(contracts - asks))
             records[account, 0] = value
             records[account, 1] = requirement_atoms(rules[0], abs(worth(by, exposed)))
-            records[account, 2] = requirement_atoms(rules[1], abs(value))
+            margined = _margined_atoms(positions, terms, account, value)
+            records[account, 2] = requirement_atoms(rules[1], margined)
             records[account, 3] = positions.entry_atoms[account]
 
 
@@ -272,9 +282,10 @@ def find_unsafe(
             equity = claim + value
             if terms.grouped:
                 equity += positions.other_equity[account]
-            elif _surely_covers(brackets, abs(value), equity):
+            margined = _margined_atoms(positions, terms, account, value)
+            if not terms.grouped and _surely_covers(brackets, margined, equity):
                 continue
-            needed = requirement_atoms(brackets, abs(value))
+            needed = requirement_atoms(brackets, margined)
             if terms.grouped:
                 needed += positions.other_maintenance[account]
             if equity >= needed:

@@ -49,6 +49,8 @@ from markets.rounding import PPM
 
 _MOST_LOTS = 2**31 - 1
 _MOST_ATOMS = 2**59
+_SLACK = 2.0**-51
+"""More than the rounding error of a part of a position."""
 _BACKSTOP = table.ACCOUNT
 _MOST = table.MOST
 _FLOOR = table.FLOOR
@@ -204,4 +206,4 @@ def lots_due(desk: Desk, work: Liquidation, account: int, needed_atoms: int) -> 
     part = 1.0 - (equity / limit) ** rule.step_seconds
     notional = abs(value_atoms(terms, contracts, terms.mark_ticks))
     part = max(part, rule.least / max(float(notional), 1.0))
-    return min(abs(contracts), int(np.ceil(abs(contracts) * part - 1e-9)))
+    return min(abs(contracts), int(np.ceil(abs(contracts) * (part - _SLACK) - 1e-9)))

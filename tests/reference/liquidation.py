@@ -9,7 +9,7 @@ from functools import partial
 from itertools import pairwise
 from math import ceil, floor
 
-from markets.derivatives.brackets import TierRule
+from markets.derivatives.brackets import MarginBasis, TierRule
 from markets.derivatives.liquidation_presets import ClosePrice, OrderPrice, Stage, Step
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.ranking import Ranking
@@ -84,6 +84,11 @@ class RuledReference(Reference):
         rate = self.terms.maintenance[self.tier(notional)][1]
         return ceil(Fraction(notional * min(MILLION, ceil(rate * scale)), MILLION))
 
+    def needed(self, row):
+        if self.value_of("maintenance_at") == MarginBasis.ENTRY:
+            return self.requirement(abs(self.accounts[row].cost))
+        return super().needed(row)
+
     def tier(self, notional):
         return max(sum(notional > bottom for bottom, _ in self.terms.maintenance) - 1, 0)
 
@@ -153,7 +158,7 @@ class RuledReference(Reference):
 
     def due(self, row):
         account = self.accounts[row]
-        needed = self.requirement(self.notional(account.contracts))
+        needed = self.needed(row)
         if account.contracts and self.value_of("step") is Step.LOWEST:
             notional = self.notional(account.contracts)
             lowest = ceil(Fraction(notional * self.terms.maintenance[0][1], MILLION))
@@ -180,7 +185,7 @@ class RuledReference(Reference):
     def lots_due(self, row):
         held = abs(self.accounts[row].contracts)
         notional = self.notional(self.accounts[row].contracts)
-        limit = Fraction(self.requirement(notional) * self.value_of("takeover_ppm"), MILLION)
+        limit = Fraction(self.needed(row) * self.value_of("takeover_ppm"), MILLION)
         equity = self.equity(row)
         if not held or not self.value_of("takeover_gradual") or equity < 0 or equity >= limit:
             return held
@@ -246,7 +251,7 @@ class RuledReference(Reference):
     def worst(self, row, side):
         if self.value_of("order_price") is OrderPrice.FILLABLE:
             held = self.accounts[row].contracts
-            needed = self.requirement(self.notional(held))
+            needed = self.needed(row)
             rating = 1 - Fraction(self.equity(row), max(needed, 1))
             rating *= Fraction(self.value_of("bankruptcy_adjustment"))
             rating = min(max(rating, Fraction(0)), Fraction(1))

@@ -332,14 +332,16 @@ class Reference:
         account = self.accounts[row]
         if not account.contracts:
             return account.claim < 0
-        return self.equity(row) < self.requirement(self.notional(account.contracts))
+        return self.equity(row) < self.needed(row)
+
+    def needed(self, row):
+        return self.requirement(self.notional(self.accounts[row].contracts))
 
     def ratio(self, row):
         account = self.accounts[row]
         if not account.contracts:
             return -float("inf")
-        needed = self.requirement(self.notional(account.contracts))
-        return Fraction(self.equity(row), max(1, needed))
+        return Fraction(self.equity(row), max(1, self.needed(row)))
 
     def users(self):
         return [row for row in sorted(self.accounts) if row not in (self.fund, self.fees)]
