@@ -65,7 +65,8 @@ def _state(path: Path) -> str:
 
 
 @cache
-def _home() -> Path:
+def home() -> Path:
+    """Where compiled kernels are kept, for all source files."""
     named = os.environ.get("NUMBA_CACHE_DIR")
     if named:
         return Path(named)
@@ -77,7 +78,7 @@ def _home() -> Path:
 
 def cache_folder(path: Path) -> Path:
     """Where the compiled kernels of a source file are kept."""
-    return _home() / _state(path)
+    return home() / _state(path)
 
 
 def njit(**options: Any) -> Callable[[Any], Any]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from markets.errors import ConfigError
-from runner.console import answer, console, figure_text, say
+from runner.console import answer, console, figure_text, say, tell_of_compiling
 
 PACKAGE = "experiments.benchmarks"
 NO_BENCHMARKS = ("figure",)
@@ -34,6 +34,7 @@ def benchmark_names() -> list[str]:
 
 def bench_all(names: Sequence[str], peers: bool, as_json: bool) -> int:
     """Measure the named benchmarks, or all; always 0."""
+    tell_of_compiling()
     known = benchmark_names()
     for name in names:
         if name not in known:

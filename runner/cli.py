@@ -104,8 +104,8 @@ def sweep(
     """Run a whole design on all cores; resumes where it stopped."""
     from runner.sweep import Options, run_sweep
 
-    options = Options(workers, address, dry_run, fresh, retry_failed)
-    return run_sweep(file, out, options)
+    how = {"dry_run": dry_run, "fresh": fresh, "retry_failed": retry_failed}
+    return run_sweep(file, out, Options(workers, address, **how))
 
 
 @app.command()

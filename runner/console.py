@@ -30,6 +30,14 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def tell_of_compiling() -> None:
+    """From now on say why nothing happens while kernels are compiled, once."""
+    from markets.compilation import observe
+    from markets.kernel import home
+
+    observe(lambda: say(f"compiling kernels (first run only; kept in {home()})"))
+
+
 def answer(document: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(strict(document), indent=2, allow_nan=False), flush=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from experiments.simulate import resolve, simulate
 from experiments.tables import SCHEMA_VERSION, TABLES, Columns
+from markets.compilation import loading_seconds
 from markets.errors import FathomError
 from runner import schemas, store
 from runner.limit import TimeLimit, limited
@@ -44,16 +45,25 @@ class OtherCode(FathomError):
 
 @dataclass(frozen=True)
 class Done:
-    """A run that ended, well or not: `error` is type and message of what it raised, or empty."""
+    """A run that ended, well or not: `error` is type and message of what it raised, or empty.
+
+    Part of its time may have gone into loading kernels, which the next run finds loaded.
+    """
 
     spec: RunSpec
     started_at: datetime.datetime
     wall_seconds: float
+    loading_seconds: float = 0.0
     tables: Mapping[str, Columns] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     trace: str = ""
     cause: BaseException | None = None
+
+    @property
+    def work_seconds(self) -> float:
+        """What it would have taken with all kernels loaded."""
+        return self.wall_seconds - self.loading_seconds
 
     @property
     def ok(self) -> bool:
@@ -98,6 +108,7 @@ def perform(
     `deadly` allows a run over its limit that does not stop to end this process.
     """
     started_at, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    before = loading_seconds()
     try:
         with limited(limit_seconds, deadly):
             module = load_scenario(spec.scenario)
@@ -105,11 +116,11 @@ def perform(
             history = None if spec.history is None else load_history(Path(spec.history))
             outcome = simulate(module, params, spec.seed, spec.steps, history, on_step)
     except (Exception, TimeLimit) as error:
-        wall = time.perf_counter() - clock
-        trace = traceback.format_exc()
-        return Done(spec, started_at, wall, error=_text(error), trace=trace, cause=error)
-    wall = time.perf_counter() - clock
-    return Done(spec, started_at, wall, outcome.tables, outcome.metrics)
+        wall, loading = time.perf_counter() - clock, loading_seconds() - before
+        text, trace = _text(error), traceback.format_exc()
+        return Done(spec, started_at, wall, loading, error=text, trace=trace, cause=error)
+    wall, loading = time.perf_counter() - clock, loading_seconds() - before
+    return Done(spec, started_at, wall, loading, outcome.tables, outcome.metrics)
 
 
 def failed(spec: RunSpec, cause: BaseException) -> Done:

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.reproduction import Range, Row, find_reproduction, reproduction_names
 from markets.errors import ConfigError
-from runner.console import answer, console, figure_text, say
+from runner.console import answer, console, figure_text, say, tell_of_compiling
 
 TABLE = "reproductions"
 
@@ -20,6 +20,7 @@ def reproduce_all(
     names: Sequence[str], runs: int | None, seed: int, out: str | Path | None, as_json: bool
 ) -> int:
     """Reproduce the named results, or all; 1 if a figure is not accepted."""
+    tell_of_compiling()
     modules = {name: find_reproduction(name) for name in names or reproduction_names()}
     if out is not None:
         from runner.folder import Folder

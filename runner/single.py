@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markets.errors import ConfigError
 from runner import store
-from runner.console import answer, console, figure_text, say
+from runner.console import answer, console, figure_text, say, tell_of_compiling
 from runner.execution import Done, OnStep, Target, perform, write
 from runner.folder import Folder
 from runner.schemas import kind_of
@@ -19,6 +19,7 @@ from runner.spec import Request, RunSpec, plan_run
 
 def run_once(request: Request, seed: int, out: str | Path | None, as_json: bool) -> int:
     """Do it, write it, say it; 0 if it ended well, 1 if it failed."""
+    tell_of_compiling()
     spec = plan_run(request, seed)
     place = out or Path("results") / "runs" / Path(spec.scenario).stem
     folder = Folder(place)

@@ -5,9 +5,10 @@
 A part holds a chunk of runs. The `runs` part is written last: where it is, the chunk is complete;
 tables without it are orphans that no reader counts and that the next writer removes. A part whose
 end is missing (a disk that lied, a copy cut off) is removed too, and its runs are done again. One
-sweep at a time owns a folder: the latest leaves its token there, and a worker of an earlier one
-that still runs finds it and commits nothing. What two sweeps wrote all the same, or what merging
-left (see `runner.compaction`), a reader counts once. Pages carry checksums, which readers verify.
+sweep at a time owns a folder: the latest has its token there until it ends, and a worker of an
+earlier one that still runs finds that and commits nothing. What two sweeps wrote all the same, or
+what merging left (see `runner.compaction`), a reader counts once. Pages carry checksums, which
+readers verify.
 """
 
 import re
@@ -66,9 +67,19 @@ def part_name(run_ids: Sequence[str]) -> str:
     return f"part-{short_hash(sorted(run_ids))}.parquet"
 
 
-def claim(place: Place, token: str) -> None:
-    """Make the folder ours."""
-    folder_at(place).write(OWNER, token.encode())
+def claim(place: Place, token: str) -> bool:
+    """Make the folder ours; whether somebody has it who has not released it."""
+    folder = folder_at(place)
+    held = folder.exists(OWNER)
+    folder.write(OWNER, token.encode())
+    return held
+
+
+def release(place: Place, token: str) -> None:
+    """Remove what our writers left, and our token; nothing if the folder is not ours any more."""
+    if owns(place, token):
+        sweep_up(place)
+        folder_at(place).remove(OWNER)
 
 
 def owns(place: Place, token: str) -> bool:

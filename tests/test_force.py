@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -80,12 +81,24 @@ def commit(out, *seeds, generation=0):
 # a run that dies or hangs
 
 
-def test_a_run_that_dies_takes_neither_sweep_nor_neighbours_along():
-    file = study("seeds = [1, 2]\n[grid]\n'buyer.kill' = [true, false]\n")
+def test_a_run_that_dies_in_a_child_takes_neither_sweep_nor_neighbours_along():
+    file = study("limit_seconds = 60\nseeds = [1, 2]\n[grid]\n'buyer.kill' = [true, false]\n")
     assert cli.status(["sweep", file, "--out", "out"]) == 1
     runs = runner.load("out").runs.set_index("p_buyer.kill")
     assert set(runs.loc[False, "status"]) == {"ok"}
     assert set(runs.loc[True, "error"]) == {"WorkerDied: killed by SIGKILL"}
+
+
+def test_the_same_command_gets_past_a_run_that_killed_the_process_of_the_sweep(capsys):
+    file = study("seeds = [1, 2, 3]\n[grid]\n'buyer.kill' = [false, true]\n")
+    killed = subprocess.run(command(file, "out"), capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert Counter(store.committed("out").values()) == {"ok": 1}
+    assert cli.status(["sweep", file, "--out", "out"]) == 1
+    assert "came to no end" in capsys.readouterr().err
+    runs = runner.load("out").runs
+    assert Counter(runs["error"]) == {"": 3, "WorkerDied: killed by SIGKILL": 3}
+    assert not Path("out", store.OWNER).exists()
 
 
 @pytest.mark.parametrize("count", [1, 3])

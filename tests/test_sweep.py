@@ -17,7 +17,7 @@ from ray import exceptions as ray_exceptions
 import runner
 from experiments.tables import TABLES
 from markets.errors import ConfigError
-from runner import cli, cluster, console, engine, schemas, store
+from runner import child, cli, cluster, console, engine, schemas, store
 from runner.cluster import Crew, break_even_seconds
 from runner.design import read_sweep
 from runner.dispatch import Dispatcher
@@ -206,11 +206,58 @@ def test_a_setting_that_the_world_refuses_stops_before_anything_is_written(capsy
     assert not files("out")
 
 
-def test_little_work_stays_in_this_process(capsys, monkeypatch):
+@pytest.fixture
+def forks(monkeypatch):
+    """How many children there have been; there are two cores and no Ray."""
+    made: list[None] = []
+    fork = child.Children._fork
+    monkeypatch.setattr(child.Children, "_fork", lambda self: made.append(fork(self)))
     monkeypatch.setattr(engine, "cores", lambda: 2)
     monkeypatch.setattr(engine, "session", None)
-    assert cli.status(["sweep", study(GRID), "--out", "out"]) == 0
-    assert "children of this process" in capsys.readouterr().err
+    return made
+
+
+@pytest.mark.parametrize("seeds", ["[1]", "[1, 2, 3]"])
+def test_little_work_is_done_in_this_process_and_says_so(seeds, capsys, forks):
+    file = study(GRID.replace("[1, 2, 3]", seeds).replace(", 0.01", ""))
+    assert cli.status(["sweep", file, "--out", "out"]) == 0
+    assert not forks
+    assert "in this process, in children of it from 0.5 s on" in capsys.readouterr().err
+    assert not Path("out", store.OWNER).exists()
+
+
+def test_more_work_goes_on_in_children(capsys, forks):
+    file = study("seeds = {count = 6}\n[set]\n'buyer.pause_seconds' = 0.01\n")
+    assert cli.status(["sweep", file, "--out", "out"]) == 0
+    assert len(forks) == 2
+    assert "in 2 children of this process, on Ray from 24 s on" in capsys.readouterr().err
+    assert cli.status(["sweep", file, "--workers", "0", "--out", "here"]) == 0
+    assert_same_results("out", "here")
+
+
+@pytest.mark.parametrize("text", ["limit_seconds = 60\n", "seeds = {count = 101}\nsteps = 1\n"])
+def test_a_hang_or_the_first_of_many_runs_cannot_end_the_sweep(text, capsys, forks):
+    file = study(text if "seeds" in text else f"{text}{GRID}")
+    assert cli.status(["sweep", file, "--out", "out"]) == 0
+    assert forks
+
+
+@pytest.mark.parametrize(
+    ("workers", "seconds", "place", "children"),
+    [
+        (0, 1e9, engine.Place.HERE, None),
+        (1, 4.9, engine.Place.HERE, None),
+        (1, 1e9, engine.Place.CHILDREN, 1),
+        (8, 0.4, engine.Place.HERE, None),
+        (8, 1.0, engine.Place.CHILDREN, 4),
+        (8, 95.0, engine.Place.CHILDREN, 8),
+        (8, 97.0, engine.Place.RAY, None),
+    ],
+)
+def test_where_work_is_done_soonest(workers, seconds, place, children):
+    found = engine.Engine(workers)
+    assert found.best(seconds) is place
+    assert children is None or found.children(seconds) == children
 
 
 def test_one_worker_never_breaks_even_and_more_do_with_twice_the_start():
