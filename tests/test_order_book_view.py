@@ -94,6 +94,17 @@ def test_the_place_of_own_orders_in_the_queue():
     assert view.queue_ahead(floor.traders[1]).tolist() == [0, 12, 7]
 
 
+@pytest.mark.parametrize("stranger", [-1, 99, 10**6, 2**40])
+def test_an_account_that_is_none_has_no_orders(stranger):
+    floor = Floor()
+    floor.do(floor.limit(0, BUY, 7, 100))
+    view = floor.venue.observe(NOW)
+    for orders in (view.open_orders(stranger), view.waiting_stops(stranger)):
+        assert orders.order.tolist() == []
+    assert view.queue_ahead(stranger).tolist() == []
+    assert view.newest_orders(np.array([stranger])).tolist() == [-1]
+
+
 def test_icebergs_show_only_a_part_and_stops_nothing():
     floor = Floor()
     trader = floor.traders[0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from markets.derivatives.contract_form import ContractForm
 from markets.kernel import kernel
-from markets.spot.book import BookArrays, order_id
+from markets.spot.book import BookArrays, newest_slot, order_id
 from markets.spot.order_book import BookView
 
 if TYPE_CHECKING:
@@ -70,5 +70,5 @@ def _newest_orders(
 ) -> None:
     """The id of the order that each account placed last among those that rest, or -1."""
     for place in range(accounts.size):
-        slot = book.heads[accounts[place]]
+        slot = newest_slot(book, accounts[place])
         orders[place] = order_id(book, slot) if slot > 0 else -1

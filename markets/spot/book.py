@@ -291,16 +291,22 @@ def lots_within(book: BookArrays, side: int, limit_ticks: int) -> int:
     return lots
 
 
+@kernel()
+def newest_slot(book: BookArrays, account: int) -> int:
+    """Slot of the order that an account placed last among those that rest; 0 or less without."""
+    return book.heads[account] if 0 <= account < book.heads.size else NO_SLOT
+
+
 @njit(cache=True)
 def own_slots(book: BookArrays, account: int) -> NDArray[np.int64]:
     """Slots of an account's resting orders, newest first."""
     count = 0
-    slot = book.heads[account]
+    slot = newest_slot(book, account)
     while slot > 0:
         count += 1
         slot = book.orders[slot].account_next
     slots = np.empty(count, np.int64)
-    slot = book.heads[account]
+    slot = newest_slot(book, account)
     for place in range(count):
         slots[place] = slot
         slot = book.orders[slot].account_next

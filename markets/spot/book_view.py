@@ -26,7 +26,7 @@ from markets.errors import FathomError
 from markets.kernel import kernel
 from markets.outcomes import Fills
 from markets.spot.auction import NO_CALL, Call
-from markets.spot.book import BEST_ASK, BEST_BID, Book, lots_within, order_id
+from markets.spot.book import BEST_ASK, BEST_BID, Book, lots_within, newest_slot, order_id
 from markets.spot.desk import book_at
 from markets.spot.settlement import Phase
 
@@ -203,5 +203,5 @@ def _newest_orders(desk: int, accounts: NDArray[np.int64], orders: NDArray[np.in
     """The id of the order that each account placed last among those that rest, or -1."""
     book = book_at(desk)
     for place in range(accounts.size):
-        slot = book.heads[accounts[place]]
+        slot = newest_slot(book, accounts[place])
         orders[place] = order_id(book, slot) if slot > 0 else -1
