@@ -45,6 +45,9 @@ PRIVATE = 16
 TICK_LIMIT = 32
 FILL_OR_KILL = 64
 ISOLATED = 128
+"""Flags of orders: what does not trade at once is dropped; may not trade at once; needs no limit;
+may only reduce a position (derivatives); of swaps, the limit is a tick; trades whole or not at all.
+PRIVATE passes a chain's public queue, ISOLATED keeps margin apart."""
 
 FIELDS = (
     "action",
@@ -86,6 +89,11 @@ Rows = NDArray[np.void]
 """Intents ready-made, as an array of dtype INTENT."""
 
 
+def _require(field: str, column: Column) -> None:
+    if not np.all(column):
+        raise FathomError(f"{field} must not be 0")
+
+
 def limit_order(
     venue: int,
     account: Column,
@@ -117,7 +125,11 @@ def iceberg_order(
     limit_ticks: Column,
     display_lots: Column,
 ) -> Intent:
-    """A limit order of which only `display_lots` at a time are shown in the book."""
+    """A limit order of which only `display_lots` at a time are shown in the book.
+
+    Raises FathomError for 0, which would show all.
+    """
+    _require("display_lots", display_lots)
     return (PLACE, venue, account, side, size_lots, limit_ticks, *_REST[:5], display_lots, 0)
 
 
@@ -131,15 +143,17 @@ def stop_order(
 ) -> Intent:
     """Waits until a trade reaches the trigger (at or above it for BUY, at or below for SELL).
 
-    Then it is a limit order, or a market order where `limit_ticks` is 0.
+    Then it is a limit order, or a market order where `limit_ticks` is 0. Raises FathomError for a
+    trigger of 0, which is none: the order would not wait.
     """
+    _require("trigger_ticks", trigger_ticks)
     flags = (limit_ticks == 0) * (MARKET | IMMEDIATE_OR_CANCEL)
     head = (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0)
     return (*head, trigger_ticks, 0, 0)
 
 
 def good_till(intent: Intent, expiry_step: Column) -> Intent:
-    """Cancel what then still rests or waits when `expiry_step` is over."""
+    """Cancel what then still rests or waits when `expiry_step` is over; 0 is no expiry."""
     return (*intent[:-1], expiry_step)
 
 

@@ -15,7 +15,23 @@ from numpy.typing import NDArray
 
 
 class Code(IntEnum):
-    """What became of an intent."""
+    """What became of an intent.
+
+    Orders: RESTING in the book, all of it or what did not trade; FILLED; PARTLY_FILLED and the rest
+    dropped; UNFILLED and all dropped; WAITING, a stop for its trigger or a message for the end of
+    an outage; CANCELLED. Everything else that was done is DONE. PENDING is no answer: kernels ask
+    for more room with it.
+
+    INVALID is no message that this venue knows, or its columns contradict each other (a display of
+    more parts than allowed, POST_ONLY with MARKET, REDUCE_ONLY at a spot venue).
+    INSUFFICIENT_BALANCE and INSUFFICIENT_MARGIN: it is not covered. WOULD_CROSS: POST_ONLY would
+    trade. UNKNOWN_ORDER: there is none with that id, or another account's. BEYOND_LIMIT: a swap or
+    bid would be worse than it allows. NO_LIQUIDITY: nothing to trade with. OUT_OF_RANGE: ticks or
+    amounts that the venue cannot hold, or a position that is safe. REDUCE_ONLY: it would add to a
+    position. SELF_TRADE: the first that it met was an order of its own. BELOW_MINIMUM, OUTSIDE_BAND
+    and TOO_MANY_ORDERS are limits on clients; a call refuses what is OUTSIDE_BAND of its edges too.
+    HALTED and OUTAGE are phases. BUNDLE_FAILED and UNPAID_GAS: as a chain says.
+    """
 
     PENDING = 0
     RESTING = 1

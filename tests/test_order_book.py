@@ -239,3 +239,8 @@ def test_a_rebate_above_the_taker_fee_is_a_config_error():
         OrderBook.Params.read({"maker_fee_ppm": -200, "taker_fee_ppm": 100}, "book")
     with pytest.raises(ConfigError, match=r"book\.self_trade"):
         OrderBook.Params.read({"self_trade": "perhaps"}, "book")
+
+
+def test_an_opening_price_below_a_tick_is_a_config_error():
+    with pytest.raises(ConfigError, match=r"book\.opening"):
+        Floor(opening=0.01)

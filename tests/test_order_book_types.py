@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from markets.assets import Asset, Instrument
+from markets.errors import FathomError
 from markets.exchange import Exchange
 from markets.intents import (
     BUY,
@@ -143,3 +144,11 @@ def test_stops_are_amended_with_their_trigger():
     assert floor.do(amend(0, account, int(stops.order[1]), 7, 94)) == [Code.INVALID]
     floor.do(floor.limit(1, BUY, 9, 95), floor.limit(2, SELL, 1, 95))
     assert floor.fills()["size_lots"].tolist() == [1, 7]
+
+
+@pytest.mark.parametrize("nothing", [0, np.array([90, 0])])
+def test_a_stop_without_trigger_and_an_iceberg_without_display_are_refused_by_name(nothing):
+    with pytest.raises(FathomError, match="trigger_ticks"):
+        stop_order(0, 1, SELL, 5, nothing)
+    with pytest.raises(FathomError, match="display_lots"):
+        iceberg_order(0, 1, SELL, 5, 100, nothing)

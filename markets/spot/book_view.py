@@ -111,7 +111,7 @@ class BookView:
         """The same as a column, for some accounts only."""
         self._book()
         orders = np.empty(len(accounts), np.int64)
-        _newest_orders(self._venue.desk, accounts, orders)
+        _newest_orders(self._venue.desk, np.asarray(accounts, np.int64), orders)
         return orders
 
     def bids(self, levels: int = 10) -> Levels:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from markets.assets import Asset, Instrument
-from markets.errors import BrokenInvariant
+from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import INTENT, cancel, limit_order, stack
 from markets.outcomes import FILL, Code, Fills, Flows, fee_flows, joined
 from markets.rounding import PPM
@@ -149,6 +149,8 @@ class OrderBook(Venue):
         self._opening_ticks = (
             self.instrument.to_ticks(params.opening) if params.opening else NO_PRICE
         )
+        if self._opening_ticks == 0:
+            raise ConfigError(f"{self.name}.opening", "must be 0 or a tick at least")
         terms = {
             "base_column": market.ledger.column[self.instrument.base.name],
             "quote_column": market.ledger.column[self.instrument.quote.name],
@@ -328,7 +330,7 @@ class OrderBook(Venue):
         """One limit or market order at once, without an intent; returns its code.
 
         For those who drive a venue by hand, message by message. The id of an order that came to
-        rest is `newest_order`.
+        rest is `newest_order`. Give integers: other numbers are cut to whole ones, not refused.
         """
         self.batches += 1
         code = self._place_one(self._address, account, side, size_lots, limit_ticks, flags)
