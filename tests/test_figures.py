@@ -37,6 +37,21 @@ def runs():
     )
 
 
+@pytest.fixture
+def flows():
+    """Three payments in dollars, over two steps, and one in another coin."""
+    return pd.DataFrame(
+        {
+            "step": [0, 1, 1, 1],
+            "payer": ["a", "a", "b", "a"],
+            "receiver": ["b", "b", "c", "b"],
+            "asset": ["USD", "USD", "USD", "BTC"],
+            "reason": ["fee", "fee", "funding", "fee"],
+            "paid": [1.0, 2.0, 10.0, 99.0],
+        }
+    )
+
+
 def labels(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
@@ -70,20 +85,54 @@ def test_an_outcome_without_a_second_parameter_has_no_legend(runs):
     assert axes.get_legend() is None
 
 
-def test_flows_are_summed_by_payer_receiver_and_reason():
-    flows = pd.DataFrame(
-        {
-            "payer": ["a", "a", "b", "a"],
-            "receiver": ["b", "b", "c", "b"],
-            "asset": ["USD", "USD", "USD", "BTC"],
-            "reason": ["fee", "fee", "funding", "fee"],
-            "paid": [1.0, 2.0, 10.0, 99.0],
-        }
-    )
+def test_a_closed_form_is_drawn_beside_means_with_the_errors_that_runs_report(runs):
+    runs["m_adl_se"], runs["law"] = 3.0, 2.0 * runs["p_leverage"]
+    axes = figures.outcome_figure(runs, "p_leverage", "m_adl", None, "law").axes[0]
+    np.testing.assert_array_equal(axes.lines[-1].get_ydata(), [10, 20])
+    first_bar = axes.containers[0].lines[2][0].get_segments()[0]
+    np.testing.assert_allclose(first_bar[:, 1], [3.5 - 3 / np.sqrt(4), 3.5 + 3 / np.sqrt(4)])
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_depth_is_of_both_sides_and_zero_without_quotes(steps):
+    steps["bid_depth"], steps["ask_depth"] = 3.0, 4.0
+    steps["bid"], steps["ask"] = 100.0, 101.0
+    gone = (steps["venue"] == "perpetual") & (steps["seconds"] == 7200)
+    steps.loc[gone, ["bid_depth", "ask_depth", "bid", "ask"]] = np.nan
+    above, below = figures.depth_figure(steps).axes
+    np.testing.assert_array_equal(above.lines[0].get_ydata(), [7, 0, 7])
+    np.testing.assert_allclose(below.lines[0].get_ydata(), [100, np.nan, 100])
+    np.testing.assert_array_equal(above.lines[1].get_ydata(), [7, 7, 7])
+
+
+def test_flows_are_summed_by_payer_receiver_and_reason(flows):
     axes = figures.flows_figure(flows, ["USD"]).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a → b", "b → c"]
     assert sorted(bar.get_width() for bar in axes.patches) == [3, 10]
     assert labels(axes) == ["fee", "funding"]
+
+
+def test_a_matrix_has_payers_in_rows_and_receivers_in_columns(flows):
+    axes = figures.matrix_figure(flows.assign(paid=1e3 * flows["paid"]), ["USD"]).axes[0]
+    rows, columns = axes.get_yticklabels(), axes.get_xticklabels()
+    assert [text.get_text() for text in rows] == ["b", "a"]
+    assert [text.get_text() for text in columns] == ["b", "c"]
+    found = {text.get_position(): text.get_text() for text in axes.texts}
+    assert found == {(0, 1): "3.0", (1, 0): "10.0"}
+
+
+def test_what_was_paid_adds_up_by_reason_in_time(flows):
+    axes = figures.paid_figure(flows, ["USD"], 1800.0).axes[0]
+    assert labels(axes) == ["funding", "fee"]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0, 10])
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), [1, 3])
+    np.testing.assert_array_equal(axes.lines[1].get_xdata(), [0.5, 1.0])
+
+
+def test_parts_are_stacked_to_the_right_and_losses_to_the_left():
+    table = pd.DataFrame({"book": [3.0], "fund": [-2.0], "winners": [4.0]}, ["rule"])
+    axes = figures.parts_figure(table, "USD", "split").axes[0]
+    assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 3), (0, -2), (3, 4)]
 
 
 @pytest.mark.parametrize("largest", [3.0, 4.2e5, 8.7e8, 9.99e9])
