@@ -7,6 +7,7 @@ Nothing but the Parquet parts is state: stopping at any moment, by Ctrl-C, SIGTE
 the runs in hand and no more. A copy of the sweep file lies beside them for `fathom analyse`.
 """
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping
@@ -19,10 +20,10 @@ from runner import store
 from runner.child import Children
 from runner.cluster import LOCAL, START_SECONDS, require_reachable
 from runner.compaction import compact, remove_replaced
-from runner.console import say
+from runner.console import say, tell_of_compiling
 from runner.design import SWEEP_FILE, Plan, plan_sweep, read_sweep
-from runner.engine import Engine, one_by_one, work
-from runner.execution import Done, Target
+from runner.engine import Engine, Place, work
+from runner.execution import Done, Target, perform
 from runner.folder import CannotWrite, Folder
 from runner.interrupt import status_of, terminable
 from runner.overrides import quoted
@@ -30,8 +31,6 @@ from runner.progress import SweepProgress
 from runner.results import Results
 from runner.spec import RunSpec
 from runner.summary import print_plan, summarise_sweep
-
-AGAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ def run_sweep(file: Path, out: str | Path | None, options: Options) -> int:
         raise ConfigError("address", "cannot be combined with --workers")
     if options.address is not None:
         require_reachable(options.address)
+    tell_of_compiling()
     plan = read_sweep(file)
     folder = Folder(out or Path("results") / plan.name)
     if options.dry_run:
@@ -69,8 +69,10 @@ def run_here(design: Mapping[str, Any], out: str | Path) -> Results:
     `design` holds the fields of a sweep file, relative paths meant from the working directory.
     Raises ConfigError naming the field that is wrong.
     """
+    tell_of_compiling()
     folder = Folder(out)
-    text = "".join(f"{key} = {quoted(value)}\n" for key, value in design.items())
+    given = {key: value for key, value in design.items() if value is not None}
+    text = "".join(f"{key} = {quoted(value)}\n" for key, value in given.items())
     plan = plan_sweep(text, Path(str(out).rstrip("/").rpartition("/")[2]))
     finish(plan, folder, Options(workers=0))
     return Results(folder, {spec.run_id for spec in plan.specs})
@@ -82,11 +84,12 @@ def finish(plan: Plan, folder: Folder, options: Options) -> None:
     token = uuid.uuid4().hex
     with terminable():
         try:
-            store.claim(folder, token)
-            _resume(plan, folder, token, options)
+            wary = store.claim(folder, token)
+            if wary and options.forks:
+                say("a sweep in this folder came to no end: no run is done in this process")
+            _resume(plan, folder, token, dataclasses.replace(options, wary=wary))
         finally:
-            if store.owns(folder, token):
-                store.sweep_up(folder)
+            store.release(folder, token)
 
 
 def _rehearse(plan: Plan, folder: Folder, options: Options) -> int:
@@ -100,25 +103,33 @@ def _rehearse(plan: Plan, folder: Folder, options: Options) -> int:
     if not timed.ok:
         say(f"the first run fails: {timed.error}")
         return 0
-    seconds, count = timed.wall_seconds * len(todo), max(options.count, 1)
-    if options.pays(seconds):
-        more = f", {START_SECONDS + seconds / count:.1f} s {options.there}"
-    else:
-        more = f", {seconds / count:.1f} s in {options.here}" if options.count else ""
-    here = f"about {seconds:.1f} s in one process"
-    say(f"one run takes {timed.wall_seconds:.2f} s, all of them {here}{more}")
+    seconds = timed.work_seconds * len(todo)
+    say(f"one run takes {timed.work_seconds:.2f} s, all of them {_estimate(seconds, options)}")
     return 0
 
 
+def _estimate(seconds: float, options: Options) -> str:
+    """How long so much work takes, and where."""
+    place = options.best(seconds)
+    here = f"about {seconds:.1f} s in one process"
+    if place is Place.HERE:
+        return here
+    if place is Place.CHILDREN:
+        took = seconds / options.children(seconds)
+    else:
+        took = START_SECONDS + seconds / options.count
+    return f"{here}, {took:.1f} s {options.named(place, seconds)}"
+
+
 def _timed(spec: RunSpec, plan: Plan, options: Options) -> Done:
-    """A run; once more if it was short, since the first one compiles."""
-    runs = one_by_one([spec, spec], plan.limit_seconds, options)
+    """A run, in a child if there may be one, so that it may die."""
+    if not options.forks:
+        return perform(spec, limit_seconds=plan.limit_seconds)
+    child = Children([spec], plan.limit_seconds)
     try:
-        done = next(runs)
-        return next(runs) if done.ok and done.wall_seconds < AGAIN_SECONDS else done
+        return next(child)
     finally:
-        if isinstance(runs, Children):
-            runs.close()
+        child.close()
 
 
 def _resume(plan: Plan, folder: Folder, token: str, options: Options) -> None:
