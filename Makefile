@@ -34,11 +34,14 @@ $(FULL): $(READY) requirements-full.lock
 run: install
 	$(BIN)/fathom sweep experiments/sweeps/flash_crash.toml --out results/flash_crash
 
+# Files of tests go to as many processes as there are cores, four at most: each compiles kernels.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: full
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 check: install
 	$(BIN)/ruff check .
