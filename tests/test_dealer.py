@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markets.assets import Asset, Instrument
 from markets.errors import ConfigError
 from markets.exchange import Exchange
 from markets.intents import (
     BUY,
+    CANCEL_ALL,
     FILL_OR_KILL,
     IMMEDIATE_OR_CANCEL,
+    MARKET,
+    PLACE,
     POST_ONLY,
+    QUOTE,
     SELL,
     cancel,
     cancel_all,
@@ -27,11 +30,18 @@ from markets.intents import (
 from markets.market import Market
 from markets.outcomes import Code
 from markets.spot.dealer import DealerMarket
-from markets.venue import Moment
+from tests.reference.dealer import ReferenceDealers
+from tests.trading_floor import CASH, COIN, GRID, NOW
 
-NOW = Moment(step=0, seconds=0.0, step_seconds=1.0)
-COIN, CASH = Asset("COIN", 4), Asset("CASH", 3)
-GRID = Instrument(COIN, CASH, tick_size=0.07, lot_size=0.1)
+FILL_FIELDS = (
+    "taker",
+    "maker",
+    "side",
+    "price_ticks",
+    "size_lots",
+    "taker_fee_atoms",
+    "maker_fee_atoms",
+)
 
 
 class Floor:
@@ -173,26 +183,55 @@ def test_a_side_without_lots_is_not_quoted():
     assert floor.do(market_order(0, floor.taker, SELL, 5)) == [Code.NO_LIQUIDITY]
 
 
-HIT = st.tuples(
-    st.booleans(), st.integers(0, 3), st.integers(1, 40), st.integers(95, 105), st.integers(0, 4)
+ROW = st.tuples(
+    st.sampled_from(["quote", "quote", "market", "market", "limit", "withdraw"]),
+    st.integers(0, 3),
+    st.integers(0, 12),
+    st.integers(95, 105),
+    st.integers(-1, 4),
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(HIT, max_size=40), st.integers(-20_000, 300_000))
-def test_money_is_exact_and_rebates_never_overdraw_the_fee_account(actions, dealer_fee_ppm):
-    floor = Floor(5.0, 30.0, dealer_fee_ppm=dealer_fee_ppm, taker_fee_ppm=20_000)
-    for quotes, who, lots, ticks, width in actions:
-        account = floor.rows.tolist()[who]
-        if quotes:
-            floor.do(quote(0, account, ticks - width - 1, ticks, lots, 41 - lots))
-        else:
-            floor.do(market_order(0, account, BUY if ticks % 2 else SELL, lots))
-    fills = floor.venue.drain_fills()
-    flows = floor.venue.drain_flows()
-    fees = int(floor.venue.accounts[0])
-    collected = int(floor.market.ledger.balances[fees, 1])
-    assert collected == fills["taker_fee_atoms"].sum() + fills["maker_fee_atoms"].sum() >= 0
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(ROW, max_size=6), max_size=12),
+    st.integers(-20_000, 300_000),
+    st.booleans(),
+)
+def test_agrees_with_plain_dealers_on_any_batches(batches, dealer_fee_ppm, quotes_first):
+    """Codes, fills, balances and what stands, after each batch; the fee account explains itself."""
+    fees_ppm = {"dealer_fee_ppm": dealer_fee_ppm, "taker_fee_ppm": 20_000}
+    floor = Floor(2.0, 12.0, **fees_ppm, quotes_first=quotes_first)
+    accounts, ledger = floor.rows.tolist(), floor.market.ledger
+    balances = {account: ledger.balances[account].tolist() for account in accounts}
+    grid = (GRID.lot_atoms, GRID.notional_atoms)
+    plain = ReferenceDealers(balances, *grid, *fees_ppm.values(), quotes_first)
+    for batch in batches:
+        intents, rows = [], []
+        for kind, who, lots, ticks, width in batch:
+            account, side = accounts[who], BUY if ticks % 2 else SELL
+            if kind == "quote":
+                quoted = (ticks - width, 12 - lots, ticks, lots)
+                intents.append(quote(0, account, quoted[0], quoted[2], quoted[1], quoted[3]))
+                rows.append((QUOTE, account, *quoted))
+            elif kind == "withdraw":
+                intents.append(cancel_all(0, account))
+                rows.append((CANCEL_ALL, account))
+            elif kind == "market":
+                intents.append(market_order(0, account, side, lots + 1))
+                rows.append((PLACE, account, side, lots + 1, 0, MARKET))
+            else:
+                intents.append(limit_order(0, account, side, lots + 1, ticks))
+                rows.append((PLACE, account, side, lots + 1, ticks, 0))
+        assert floor.do(*intents) == plain.receive(rows)
+        fills = floor.venue.drain_fills()[list(FILL_FIELDS)].tolist()
+        assert fills == plain.fills
+        plain.fills.clear()
+        assert {account: ledger.balances[account].tolist() for account in accounts} == balances
+        assert [list(row) for row in floor.venue.standing().tolist()] == plain.quotes
+    flows, fees = floor.venue.drain_flows(), int(floor.venue.accounts[0])
+    collected = int(ledger.balances[fees, 1])
+    assert collected == plain.fees_atoms >= 0
     received = flows["atoms"][flows["receiver"] == fees].sum()
     assert collected == received - flows["atoms"][flows["payer"] == fees].sum()
 
