@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.random_agents import RandomCohort
 from experiments.scenario import AgentSpec, Scenario
@@ -75,6 +77,42 @@ def test_an_account_never_overtakes_itself(law):
         prices.append(sorted(rows["price_ticks"].tolist()))
     assert all(found == list(range(100, 100 + len(found))) for found in prices)
     assert 40 < len(prices[-1]) < 60
+
+
+SENT = st.lists(st.lists(st.integers(0, 1), max_size=4), min_size=1, max_size=15)
+LAWS = {
+    "constant": lambda rng, count: [0.6] * count,
+    "exponential": lambda rng, count: rng.exponential(0.6, count).tolist(),
+    "lognormal": lambda rng, count: rng.lognormal(np.log(0.6) - 0.32, 0.8, count).tolist(),
+}
+
+
+@settings(max_examples=80, deadline=None)
+@given(SENT, st.sampled_from(sorted(LAWS)), st.sampled_from([0.0, 0.4, 1.7]), st.integers(0, 9))
+def test_messages_arrive_as_on_a_plain_line(sent, law, latency_seconds, seed):
+    """Each step its draws; nobody overtakes himself; executed in the order of arrival."""
+    gateway = Gateway(mean_seconds=0.6, law=law, spread=0.8)
+    floor = Floor(Exchange("one", Ordering.ARRIVAL, gateway), latency_seconds=latency_seconds)
+    exchange = floor.market.domains["one"]
+    accounts, latencies = (floor.near[0], floor.far[0]), (0.0, latency_seconds)
+    places = exchange.roster.place[list(accounts)].tolist()
+    ours, theirs = np.random.default_rng(seed), np.random.default_rng(seed)
+    last, underway, number = [0.0, 0.0], [], 0
+    for step, senders in enumerate([*sent, *[[]] * 10]):
+        travel = LAWS[law](theirs, len(exchange.roster.latency_seconds))
+        intents = []
+        for sender in senders:
+            number += 1
+            arrival = step + latencies[sender] + travel[places[sender]]
+            last[sender] = max(last[sender], arrival)
+            underway.append((last[sender], number))
+            intents.append(limit_order(0, accounts[sender], BUY, number, 1))
+        batch = exchange.batch(stack(intents), Moment(step, float(step), 1.0), ours)
+        underway.sort()
+        arrived = [number for arrival, number in underway if arrival < step + 1]
+        underway = underway[len(arrived) :]
+        assert batch["size"].tolist() == arrived
+    assert len(exchange.travelling) == len(underway)
 
 
 @pytest.mark.parametrize("idle_steps", [0, 50])
