@@ -21,6 +21,7 @@ from markets.intents import (
 from markets.market import Market
 from markets.outcomes import FILL, Code
 from markets.spot.order_book import OrderBook
+from markets.venue import Moment
 from tests.trading_floor import NOW, Floor
 
 
@@ -121,6 +122,27 @@ def test_what_never_rests_is_not_counted_among_open_orders():
         floor.limit(0, BUY, 1, 91),
     )
     assert codes == [Code.FILLED, Code.FILLED, Code.TOO_MANY_ORDERS]
+
+
+def test_stops_set_each_other_off():
+    floor = Floor()
+    floor.do(*[floor.limit(0, BUY, 1, ticks) for ticks in (100, 99, 98, 97)])
+    floor.do(*[stop_order(0, floor.traders[1], SELL, 1, ticks) for ticks in (99, 100, 98)])
+    floor.do(floor.take(2, SELL, 1))
+    fills = floor.fills()
+    assert fills["price_ticks"].tolist() == [100, 99, 98, 97]
+    assert floor.venue.stops.count == 0
+
+
+def test_orders_leave_when_their_last_step_is_over():
+    floor = Floor()
+    stop = good_till(stop_order(0, floor.traders[0], SELL, 5, 90), 4)
+    floor.do(good_till(floor.limit(0, BUY, 5, 100), 3), stop, floor.limit(0, BUY, 1, 99))
+    for step, (orders, stops) in enumerate([(2, 1)] * 4 + [(1, 1), (1, 0)]):
+        floor.venue.accrue(Moment(step, float(step), 1.0))
+        assert (floor.venue.book.count, floor.venue.stops.count) == (orders, stops)
+        floor.market.check()
+        floor.venue.audit()
 
 
 def test_stops_are_amended_with_their_trigger():
