@@ -1,12 +1,12 @@
-"""Invariants of margin, profit, funding, marks and liquidation, on random positions."""
+"""Invariants of margin, profit, funding and marks, on random positions."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from markets.derivatives import close_out, funding, liquidation, margin, mark, pnl
+from markets.derivatives import funding, margin, mark, pnl
 from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
 
 prices = st.floats(1.0, 1e5)
@@ -183,127 +183,6 @@ def test_bounded_basis_keeps_the_mark_in_its_band(
     assert abs(moved / index - 1.0) <= bandwidth + 1e-12
     if abs(future / index - 1.0) < bandwidth:
         assert moved == near(future)
-
-
-# --- liquidation -----------------------------------------------------------------------------
-
-
-@untimed
-@given(contracts, sides, prices, st.floats(2.0, 100.0), st.floats(0.05, 0.9), st.floats(0.1, 1e4))
-def test_liquidation_lies_between_entry_and_bankruptcy(
-    contract: int, side: int, entry: float, leverage: float, share: float, size: float
-) -> None:
-    """With the initial margin alone, and a maintenance rate below the initial rate."""
-    wallet = float(pnl.notional(contract, size, entry)) / leverage
-    backing = liquidation.Backing(wallet, share / (leverage + 1.0))
-    trigger = float(liquidation.liquidation_price(contract, side, size, entry, backing))
-    bankruptcy = float(liquidation.bankruptcy_price(contract, side, size, entry, backing))
-    assert side * bankruptcy < side * trigger < side * entry
-    held = wallet + pnl.profit(contract, side, size, entry, trigger)
-    needed = pnl.notional(contract, size, trigger) * backing.maintenance_rate
-    assert held == near(needed, 1e-7, 1e-9 * wallet)
-    ruined = wallet + pnl.profit(contract, side, size, entry, bankruptcy)
-    assert ruined == near(0.0, 0.0, 1e-9 * wallet * leverage)
-
-
-@untimed
-@given(st.floats(1.01, 10.0), prices, st.floats(1.0, 1e6))
-def test_an_inverse_short_covered_by_coins_is_never_liquidated(
-    cover: float, entry: float, quote_size: float
-) -> None:
-    backing = liquidation.Backing(cover * quote_size / entry)
-    assert np.isnan(liquidation.liquidation_price(INVERSE, SHORT, quote_size, entry, backing))
-
-
-@untimed
-@given(sides, st.floats(1.0, 300.0), st.floats(0.02, 0.5))
-def test_the_tiered_price_solves_its_own_bracket(side: int, size: float, share: float) -> None:
-    entry = 40_000.0
-    wallet = share * size * entry + 1.0
-    price, tier = liquidation.tiered_liquidation_price(side, size, entry, wallet, MAJOR)
-    assume(tier[0] >= 0)
-    equity = wallet + side * size * (price[0] - entry)
-    assert margin.tier_of(MAJOR, size * price[0]) == tier[0]
-    assert equity == near(taxed(size * price[0]), 1e-9, 1e-6)
-
-
-def test_tiered_prices_take_columns_and_know_when_there_is_none() -> None:
-    side, wallet = np.array([1, 1, -1]), np.array([150e3, 2e6, 90e3])
-    found, tier = liquidation.tiered_liquidation_price(side, 30.0, 40e3, wallet, MAJOR)
-    single = [
-        liquidation.tiered_liquidation_price(s, 30.0, 40e3, w, MAJOR)[0][0]
-        for s, w in zip(side, wallet, strict=True)
-    ]
-    assert found == pytest.approx(single, nan_ok=True)
-    assert np.isnan(found[1])
-    assert tier[1] == -1
-
-
-@untimed
-@given(sides, prices, sizes, st.floats(1.5, 40.0))
-def test_hyperliquid_form_equals_the_account_form(
-    side: int, entry: float, size: float, leverage: float
-) -> None:
-    rate = 0.5 / 40.0
-    wallet = size * entry / leverage
-    available = wallet - size * entry * rate
-    expected = liquidation.liquidation_price(
-        LINEAR, side, size, entry, liquidation.Backing(wallet, rate)
-    )
-    assert liquidation.step_price(side, entry, size, available, rate) == near(float(expected))
-
-
-@untimed
-@given(
-    st.lists(st.tuples(st.floats(-5, 5), prices, st.floats(0.01, 0.2)), min_size=1, max_size=4),
-    st.floats(-0.5, 0.99),
-    st.floats(0.05, 0.95),
-)
-def test_closing_at_dydx_bankruptcy_keeps_the_ratio(
-    positions: list[tuple[float, float, float]], health: float, share: float
-) -> None:
-    held, oracles, mm_rates = np.array(positions).T
-    assume(np.abs(held).min() > 1e-3)
-    empty = liquidation.weighted_account(0.0, held, oracles, mm_rates)
-    cash = health * empty.requirement - empty.net_collateral
-    account = liquidation.weighted_account(cash, held, oracles, mm_rates)
-    assert liquidation.is_liquidatable(account)
-    side, closed = np.sign(held[0]), share * abs(held[0])
-    quote = liquidation.bankruptcy_quote(account, side, closed * oracles[0], mm_rates[0])
-    after = held.copy()
-    after[0] -= side * closed
-    left = liquidation.weighted_account(cash + quote, after, oracles, mm_rates)
-    assert left.net_collateral / left.requirement == near(health, 1e-6, 1e-6)
-    rule = liquidation.FillableRule()
-    fillable = liquidation.fillable_price(account, side, oracles[0], mm_rates[0], rule)
-    assert side * fillable <= side * oracles[0]  # never better for the liquidated account
-
-
-def test_entry_margin_prices_exhaust_the_margins() -> None:
-    for contract in (LINEAR, INVERSE):
-        size = 2.0 if contract == LINEAR else 40_000.0
-        terms = liquidation.EntryTerms(20.0, 0.005, extra_margin=0.01)
-        found = liquidation.entry_margin(contract, LONG, size, 20_000.0, terms)
-        lost = pnl.profit(contract, LONG, size, 20_000.0, found.bankruptcy_price)
-        assert lost == near(-(found.initial_margin + 0.01))
-        lost = pnl.profit(contract, LONG, size, 20_000.0, found.liquidation_price)
-        assert lost == near(found.maintenance_margin - found.initial_margin - 0.01)
-
-
-# --- stages ----------------------------------------------------------------------------------
-
-
-@untimed
-@given(sides, prices, sizes, st.floats(-0.05, 0.03))
-def test_backstop_terms_stay_between_zero_price_and_mark(
-    side: int, price: float, size: float, fraction: float
-) -> None:
-    rule = close_out.BackstopRule(0.015)
-    terms = close_out.backstop_terms(side, size, price, fraction, rule)
-    assert 0.0 <= terms.close_size <= size
-    assert (terms.close_size == 0.0) == (fraction >= 0.015)
-    low, high = sorted((float(terms.zero_price), price))
-    assert low * (1 - 1e-12) <= terms.counterparty_price <= high * (1 + 1e-12)
 
 
 # --- in kernels ------------------------------------------------------------------------------

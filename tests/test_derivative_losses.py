@@ -1,14 +1,14 @@
-"""Who bears a loss: deleveraging, insurance fund and clawback, on random queues and books."""
+"""Who bears a loss: scores, pro-rata lots and the trigger of deleveraging."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markets.derivatives import adl, insurance
+from markets.derivatives import adl
 from markets.derivatives.contract import LINEAR, LONG
 
-lots = st.one_of(st.integers(0, 20), st.integers(0, 2**31 - 1))
+counts = st.one_of(st.integers(0, 20), st.integers(0, 2**31 - 1))
 untimed = settings(deadline=None)  # compiling must not fail a test
 
 
@@ -16,11 +16,8 @@ def near(value: float, rel: float = 1e-9, absolute: float = 1e-9) -> object:
     return pytest.approx(value, rel=rel, abs=absolute)
 
 
-# --- deleveraging ----------------------------------------------------------------------------
-
-
 @untimed
-@given(st.lists(lots, min_size=1, max_size=12), lots)
+@given(st.lists(counts, min_size=1, max_size=12), counts)
 def test_pro_rata_lots_are_exact(lots: list[int], quantity: int) -> None:
     held = np.array(lots, np.int64)
     closed = np.empty_like(held)
@@ -30,26 +27,6 @@ def test_pro_rata_lots_are_exact(lots: list[int], quantity: int) -> None:
     assert np.all((closed >= 0) & (closed <= held))
     for size, got in zip(lots, closed.tolist(), strict=True):
         assert abs(got * total - min(quantity, total) * size) <= total  # within one lot
-
-
-@untimed
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=10), st.floats(0.0, 1e6))
-def test_haircuts_take_the_deficit_from_winners_only(profits: list[float], deficit: float) -> None:
-    gains = np.array(profits)
-    cut = adl.profit_haircut_rate(gains, deficit) * np.maximum(gains, 0.0)
-    assert cut.sum() == near(min(deficit, np.maximum(gains, 0.0).sum()))
-    assert np.all(cut[gains <= 0.0] == 0.0)
-
-
-@untimed
-@given(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=10), st.floats(0.0, 1e4))
-def test_pro_rata_shares_never_exceed_capacity(room: list[float], quantity: float) -> None:
-    capacities = np.array(room)
-    taken = adl.pro_rata_share(capacities, quantity)
-    assert np.all(taken <= capacities)
-    assert taken.sum() == near(min(quantity, capacities.sum()))
-    largest = adl.largest_first_share(capacities, quantity, 2)
-    assert np.count_nonzero(largest) <= 2
 
 
 def test_equal_scores_keep_row_order_and_leverage_breaks_profit_ties() -> None:
@@ -73,20 +50,3 @@ def test_the_drawdown_trigger_starts_and_stops() -> None:
     assert [verdict.triggered for verdict in verdicts] == [True, False, False]
     assert [verdict.stops for verdict in verdicts] == [False, False, True]
     assert adl.drawdown_trigger(0.0, 100.0, 0.0, rule).triggered
-
-
-# --- insurance -------------------------------------------------------------------------------
-
-
-@untimed
-@given(st.floats(0.0, 1e6), st.floats(0.0, 1e6), st.lists(st.floats(-1e6, 1e6), min_size=1))
-def test_clawback_covers_what_the_fund_does_not(
-    fund: float, deficit: float, profits: list[float]
-) -> None:
-    before = np.array(profits)
-    found = insurance.clawback(fund, deficit, before)
-    paid = (before - found.net_profits).sum()
-    winnings = np.maximum(before, 0.0).sum()
-    assert found.fund_used == min(fund, deficit)
-    assert paid == near(min(deficit - found.fund_used, winnings), 1e-9, 1e-6)
-    assert np.array_equal(found.net_profits[before <= 0.0], before[before <= 0.0])

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from markets.derivatives.backstop import Backstop
 from markets.derivatives.brackets import MarginTier
-from markets.derivatives.close_out import BackstopRule, backstop_terms
 from markets.derivatives.drawdown import Drawdown
 from markets.derivatives.liquidation_presets import Preset
 from markets.derivatives.liquidation_rule import LiquidationRule
@@ -187,8 +186,8 @@ def test_ftx_closes_at_two_thirds_of_the_zero_price_and_a_third_of_the_mark() ->
     assert bench.fund() == pytest.approx(equity / 3, abs=1e-3)
     got = bench.venue.equity(bench.venue._backstops)[0] - 1e5
     assert got == pytest.approx(equity * 2 / 3, abs=1e-3)
-    terms = backstop_terms(1.0, 50.0, 94.0, equity / (50 * 94), BackstopRule(0.05))
-    assert got == pytest.approx(50 * (94 - float(terms.counterparty_price)), abs=1e-3)
+    zero_price = 94 - equity / 50
+    assert got == pytest.approx(50 * (94 - (2 * zero_price + 94) / 3), abs=1e-3)
 
 
 def test_ftx_hands_over_a_part_a_second() -> None:

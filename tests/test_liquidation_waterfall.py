@@ -15,8 +15,7 @@ from markets.derivatives.brackets import (
     requirement_atoms,
     whole_brackets,
 )
-from markets.derivatives.liquidation import tiered_liquidation_price
-from markets.derivatives.margin import bracket_tiers, maintenance_margin
+from markets.derivatives.margin import maintenance_margin
 from markets.derivatives.ranking import Ranking
 from markets.intents import (
     BUY,
@@ -27,6 +26,7 @@ from markets.intents import (
 )
 from markets.outcomes import Code, Reason
 from tests.perpetual_bench import Bench, crowded
+from tests.reference.liquidation_prices import tiered_price
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -262,9 +262,7 @@ def test_liquidation_begins_at_the_price_of_the_formula(side, margin, lots, rate
     size = bench.instrument.to_base(lots)
     assume(margin > 0.08 * size * 100)
     bench.trade(*((user, rich) if side > 0 else (rich, user)), size, 100)
-    brackets = bracket_tiers(floors, np.array(rates) / 1e6)
-    price, _ = tiered_liquidation_price(side, size, 100.0, margin, brackets)
-    price = float(price[0])
+    price, _ = tiered_price(side, size, 100.0, margin, floors, np.array(rates) / 1e6)
     assume(price > 0.05)
     assume(abs(price * 100 - round(price * 100)) > 1e-3)
     inside = math.ceil(price * 100) if side > 0 else math.floor(price * 100)

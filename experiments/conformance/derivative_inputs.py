@@ -6,11 +6,13 @@ or a field that is not known raises KeyError, which the comparison reports as a 
 """
 
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+from markets.rounding import PPM
 
 SIDES = {"long": LONG, "short": SHORT}
 CONTRACTS = {"linear": LINEAR, "inverse": INVERSE, "quanto": QUANTO}
@@ -32,6 +34,24 @@ def size_of(case: dict) -> float:
     return float(case["qty"]) * float(case.get("contract_value", 1.0))
 
 
+def sized(case: dict) -> tuple[float, dict[str, Any]]:
+    """Size, and what names the contract at a venue: a quanto's value of a point is its rate."""
+    kind, size = case.get("contract", "linear"), float(case["qty"])
+    if kind == "quanto":
+        return size, {"contract": kind, "quanto_rate": case["contract_value"]}
+    if kind == "inverse":
+        return size, {"contract": kind, "contract_value_quote": case.get("contract_value", 1.0)}
+    return size_of(case), {"contract": kind}
+
+
+def whole_ppm(rate: float) -> int:
+    """A rate in parts per million; ValueError where it is not a whole number of them."""
+    parts = round(rate * PPM)
+    if abs(parts - rate * PPM) > 1e-6:
+        raise ValueError(f"not a whole number of ppm: {rate}")
+    return parts
+
+
 def column(rows: list[dict], name: str, default: float | None = None) -> NDArray[np.float64]:
     """One field of every row; without a default a missing field is a KeyError."""
     if default is None:
@@ -45,7 +65,7 @@ def levels_of(rows: list) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
 
 
-def named(rows: list[dict], figures: NDArray) -> dict:
+def named(rows: list[dict], figures: NDArray | list[float]) -> dict:
     """Figures by the id of their row."""
     return dict(zip((row["id"] for row in rows), np.asarray(figures).tolist(), strict=True))
 

@@ -1,9 +1,7 @@
-"""Deleveraging and insurance among the derivatives vectors.
+"""Deleveraging among the derivatives vectors: scores and order, pro-rata lots, the trigger.
 
-Ranking scores and their order, queue and pro-rata closing, backstop shares, the drawdown trigger,
-fund settlement, the waterfall of several liquidations that share one fund, and clawback. Each
-function takes a case's inputs and returns figures by name, computed by `markets.derivatives`.
-Quantities stay as the case has them; only `closed_lots` are whole numbers.
+Each function takes a case's inputs and returns figures by name, computed by the functions of
+`markets.derivatives.adl` that venues rank, share and start by.
 """
 
 from collections.abc import Callable
@@ -16,7 +14,7 @@ from experiments.conformance.derivative_inputs import (
     named,
     side_of,
 )
-from markets.derivatives import adl, insurance
+from markets.derivatives import adl
 from markets.derivatives.contract import Column
 
 
@@ -65,27 +63,6 @@ def _adl_pro_rata_lots(case: dict) -> dict:
     return {"closed_lots": named(positions, closed)}
 
 
-def _adl_pro_rata_profit(case: dict) -> dict:
-    profits, deficit = column(case["positions"], "upnl"), float(case["deficit"])
-    rate = adl.profit_haircut_rate(profits, deficit)
-    haircuts = rate * np.maximum(profits, 0.0)
-    return {
-        "haircut_rate": rate,
-        "haircuts": named(case["positions"], haircuts),
-        "uncovered": max(0.0, deficit - haircuts.sum()),
-    }
-
-
-def _backstop_allocation(case: dict) -> dict:
-    providers, opposing = case["providers"], case["opposing"]
-    room = np.minimum(column(providers, "left_minute"), column(providers, "left_hour"))
-    taken = adl.pro_rata_share(room, case["qty"])
-    passed_on = adl.largest_first_share(
-        column(opposing, "size"), case["qty"] - taken.sum(), case["top_n"]
-    )
-    return {"providers": named(providers, taken), "opposing": named(opposing, passed_on)}
-
-
 def _adl_trigger_drawdown(case: dict) -> dict:
     rule = adl.TriggerRule(case["balance_threshold"], case["trigger_ratio"], case["stop_ratio"])
     change = case["pnl_now"] - case["pnl_max_8h"]
@@ -98,22 +75,10 @@ def _adl_trigger_drawdown(case: dict) -> dict:
     }
 
 
-def _clawback(case: dict) -> dict:
-    found = insurance.clawback(case["fund"], case["deficit"], np.array(case["profits"], float))
-    return {
-        "fund_used": found.fund_used,
-        "clawback_rate": found.rate,
-        "net_profits": found.net_profits,
-    }
-
-
 KINDS: dict[str, Callable[[dict], dict]] = {
     "adl_rank_bitmex": _adl_rank_bitmex,
     "adl_rank_binance": _adl_rank_binance,
     "adl_rank_hyperliquid": _adl_rank_hyperliquid,
     "adl_pro_rata_lots": _adl_pro_rata_lots,
-    "adl_pro_rata_profit": _adl_pro_rata_profit,
-    "backstop_allocation": _backstop_allocation,
     "adl_trigger_drawdown": _adl_trigger_drawdown,
-    "clawback": _clawback,
 }

@@ -14,7 +14,6 @@ from experiments.conformance.derivative_inputs import (
     CALLS,
     contract_of,
     levels_of,
-    side_of,
 )
 from markets.derivatives import everlasting, fair_price, funding, mark, pnl
 from markets.derivatives.contract import INVERSE, QUANTO
@@ -109,22 +108,6 @@ def _weighted_median(prices: list, weights: list) -> float:
 
 def _index_weighted_median(case: dict) -> dict:
     return {"index": _weighted_median(case["prices"], case["weights"])}
-
-
-def _dated_inverse_settlement(case: dict) -> dict:
-    settled = pnl.settle_inverse(
-        side_of(case),
-        float(case["contracts"]) * case["contract_value"],
-        case["entry"],
-        np.array(case["index_samples"], float),
-        case["settlement_fee_rate"],
-    )
-    return {
-        "settlement_price": settled.settlement_price,
-        "gross_pnl": settled.gross_profit,
-        "fee": settled.fee,
-        "net_pnl": settled.net_profit,
-    }
 
 
 def _roll_calendar(case: dict) -> dict:
@@ -231,7 +214,6 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "mark_median3": _mark_median3,
     "mark_hyperliquid": _mark_hyperliquid,
     "index_weighted_median": _index_weighted_median,
-    "dated_inverse_settlement": _dated_inverse_settlement,
     "roll_calendar": _roll_calendar,
     "bs_european": _bs_european,
     "everlasting_discrete": _everlasting_discrete,

@@ -1,9 +1,8 @@
 """Derivatives vectors: reference cases of perpetuals, futures and options against our kernels.
 
-Each case names a kind; a table maps it to a function that plays it at a perpetual (the kinds of
-`perpetual_cases`) or feeds its inputs to a function of `markets.derivatives`, and returns the
-figures by name. The comparison walks the
-expected figures whatever their nesting. The rule of the files:
+Each case names a kind; a table maps it to a function that plays it at a perpetual (`PLAYED_KINDS`)
+or feeds its inputs to a function of `markets.derivatives`, and returns the figures by name. The
+comparison walks the expected figures whatever their nesting. The rule of the files:
 
     numbers   |got - expected| <= max(1e-12, rtol*|expected|)
     exactly   strings, flags, null, order lists, and the fields in `EXACT_FIELDS`
@@ -22,13 +21,16 @@ from experiments.conformance.derivative_loss import KINDS as LOSS_KINDS
 from experiments.conformance.derivative_margin import KINDS as MARGIN_KINDS
 from experiments.conformance.derivative_pricing import KINDS as PRICING_KINDS
 from experiments.conformance.derivative_products import KINDS as PRODUCT_KINDS
-from experiments.conformance.perpetual_cases import KINDS as PLAYED_KINDS
+from experiments.conformance.liquidation_cases import KINDS as LIQUIDATION_KINDS
+from experiments.conformance.liquidation_prices import KINDS as PRICE_KINDS
+from experiments.conformance.perpetual_cases import KINDS as PERPETUAL_KINDS
 from markets.errors import FathomError
 
 ABSOLUTE_TOLERANCE = 1e-12
 EXACT_FIELDS = frozenset(
     ("premium_ppm", "rate_8h_ppm", "cap_ppm", "closed_lots", "tier", "rebalanced_at")
 )
+PLAYED_KINDS = PERPETUAL_KINDS | LIQUIDATION_KINDS | PRICE_KINDS
 KINDS = PRICING_KINDS | MARGIN_KINDS | LOSS_KINDS | PRODUCT_KINDS | PLAYED_KINDS
 
 

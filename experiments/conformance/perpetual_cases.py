@@ -10,7 +10,12 @@ from collections.abc import Callable
 from math import lcm
 from typing import Any
 
-from experiments.conformance.derivative_inputs import side_of, size_of, whole_lots
+from experiments.conformance.derivative_inputs import (
+    side_of,
+    sized,
+    whole_lots,
+    whole_ppm,
+)
 from experiments.conformance.perpetual_market import PerpetualMarket
 from markets.outcomes import Reason
 from markets.rounding import PPM
@@ -19,16 +24,8 @@ _FUNDING_SECONDS = 28_800.0
 _PLAIN = {"stages": ("fund", "adl"), "ranking": "account"}
 
 
-def _sized(case: dict) -> tuple[float, dict[str, Any]]:
-    """Size, and what names the contract: a quanto's value of a point is its rate."""
-    kind = case.get("contract", "linear")
-    if kind == "quanto":
-        return float(case["qty"]), {"contract": kind, "quanto_rate": case["contract_value"]}
-    return size_of(case), {"contract": kind}
-
-
 def _profit(case: dict) -> dict:
-    size, contract = _sized(case)
+    size, contract = sized(case)
     market = PerpetualMarket([case["entry"], case["exit"]], [size], **contract)
     (trader,) = market.traders
     market.pay_in(trader, market.wealth)
@@ -59,7 +56,7 @@ def _fills_average_cost(case: dict) -> dict:
 
 
 def _funding_payment(case: dict) -> dict:
-    size, contract = _sized(case)
+    size, contract = sized(case)
     market = PerpetualMarket(  # the interest alone is the rate of an interval of 8 h
         [case["price"]],
         [size],
@@ -76,6 +73,40 @@ def _funding_payment(case: dict) -> dict:
     before = market.wallet(trader)
     market.mark(case["price"])
     return {"pays": before - market.wallet(trader)}
+
+
+def _dated_inverse_settlement(case: dict) -> dict:
+    """One index a second; sizes and prices are so many times the case's that the mean is whole."""
+    samples, end = case["index_samples"], 100.0 + len(case["index_samples"])
+    times, side = len(samples), side_of(case)
+    size, entry = (
+        times * float(case["contracts"]),
+        times * float(case["entry"]),
+    )
+    market = PerpetualMarket(
+        [entry, *(times * float(sample) for sample in samples)],
+        [size],
+        contract="inverse",
+        contract_value_quote=case["contract_value"],
+        expiry_seconds=end,
+        settlement_window_seconds=float(times),
+        settlement_fee_ppm=whole_ppm(case["settlement_fee_rate"]),
+    )
+    (trader,) = market.traders
+    market.pay_in(trader, market.wealth)
+    market.trade(trader, side, size, entry)
+    had = market.collateral(trader) + market.wealth
+    market.step = 99
+    for sample in [*samples, samples[-1]]:
+        market.mark(times * float(sample))
+    net, fee = market.collateral(trader) - had, market.fees_of(trader)
+    settlement = dict(market.venue.drain_events())["settlement"]
+    return {
+        "settlement_price": settlement / times,
+        "gross_pnl": net + fee,
+        "fee": fee,
+        "net_pnl": net,
+    }
 
 
 def _adl_queue_close(case: dict) -> dict:
@@ -189,7 +220,7 @@ def _dydx_insurance_delta(case: dict) -> dict:
             "portion_ppm": PPM,
             "least": 0.0,
             "most": 0.0,
-            "fee_ppm": _ppm(case["max_fee"]),
+            "fee_ppm": whole_ppm(case["max_fee"]),
         },
     )
     (loser,) = market.traders
@@ -201,19 +232,11 @@ def _dydx_insurance_delta(case: dict) -> dict:
     return {"fund_delta": market.fund() - before}
 
 
-def _ppm(rate: float) -> int:
-    """A rate in parts per million; ValueError where it is not a whole number of them."""
-    parts = round(rate * PPM)
-    if abs(parts - rate * PPM) > 1e-6:
-        raise ValueError(f"not a whole number of ppm: {rate}")
-    return parts
-
-
 def _unsafe(
     notional: float, maintenance: float, equity: float, **rule: Any
 ) -> tuple[PerpetualMarket, int]:
     """A long at a price of 1 with this equity; steps of half a minute."""
-    rate = _ppm(maintenance / notional)
+    rate = whole_ppm(maintenance / notional)
     market = PerpetualMarket(
         [1.0],
         [notional],
@@ -239,7 +262,7 @@ def _dydx_close_size(case: dict) -> dict:
         0.1 * notional,
         0.099 * notional,
         preset="dydx",
-        portion_ppm=_ppm(case["max_portion"]),
+        portion_ppm=whole_ppm(case["max_portion"]),
         least=float(case["min_notional"]),
         most=float(most),
     )
@@ -282,6 +305,7 @@ KINDS: dict[str, Callable[[dict], dict]] = {
     "pnl": _profit,
     "fills_average_cost": _fills_average_cost,
     "funding_payment": _funding_payment,
+    "dated_inverse_settlement": _dated_inverse_settlement,
     "adl_queue_close": _adl_queue_close,
     "liquidation_settlement": _liquidation_settlement,
     "insurance_waterfall": _insurance_waterfall,

@@ -16,14 +16,15 @@ import numpy as np
 
 from experiments.conformance.derivative_inputs import whole_lots
 from markets.assets import Asset, Instrument
-from markets.derivatives.clearing_house import ClearingHouse
+from markets.derivatives.clearing_house import MAINTENANCE, VALUE, ClearingHouse
 from markets.derivatives.perpetual import Perpetual
 from markets.derivatives.positions import cost_atoms, value_atoms
+from markets.derivatives.takeover import carried_claim
 from markets.errors import FathomError
 from markets.exchange import Exchange
 from markets.intents import BUY, cancel_all, deposit, limit_order, stack
 from markets.market import Market
-from markets.outcomes import Code
+from markets.outcomes import Code, Reason
 from markets.venue import Moment, Venue
 
 _MOST_DECIMALS = 9
@@ -73,54 +74,62 @@ class PerpetualMarket:
         accounts = self.market.endow("traders", "exchange", {asset: wealth}, traders + 2)
         *self.traders, self.rich, self.maker = accounts.tolist()
         self.market.begin()
-        self.wealth, self._step = wealth / self.per_unit / 2, -1
+        self.wealth, self.step = wealth / self.per_unit / 2, -1
         self._marks = {venue.instrument.base.name: prices[0] for venue in self.venues}
         self.mark(prices[0])
         for account in (self.rich, self.maker):
             self.pay_in(account, self.wealth)
 
     def _open_venues(self, params: dict[str, Any], beside: list[dict]) -> None:
-        coins = [Asset(name, self.decimals) for name in ("BASE", "QUOTE")]
+        base, quote = Asset("BASE", self.decimals), Asset("QUOTE", self.decimals)
         settlement = Asset("COIN", self.decimals) if params.get("contract") == "quanto" else None
-        paid_in = coins[params.get("contract") != "inverse"]
+        paid_in = base if params.get("contract") == "inverse" else quote
         fund = params.pop("fund", 0.0) * self.per_unit
-        rule = params.pop("liquidation", {})
-        params["liquidation"] = rule | {
-            name: rule[name] * self.per_unit for name in _AMOUNTS if name in rule
-        }
-        if "backstops" in rule:
-            params["liquidation"]["backstops"] = [
-                {name: amount * self.per_unit for name, amount in backstop.items()}
-                for backstop in rule["backstops"]
-            ]
+        rule = dict(params.pop("liquidation", {}))
+        rule |= {name: rule[name] * self.per_unit for name in _AMOUNTS if name in rule}
+        for name in {"backstops"} & rule.keys():
+            rule[name] = [self._scaled(backstop) for backstop in rule[name]]
         house = {"house": "house"} if beside else {}
         tick = float(Decimal(1) / self._per_tick)
-        terms = Perpetual.Params(**_LOWEST | {"insurance_fund_units": fund} | house | params)
-        instrument = Instrument(*coins, tick, 1.0)
+        own = {"insurance_fund_units": fund, "liquidation": rule, **house}
+        terms = Perpetual.Params(**_LOWEST | own | self._tiers(params))
+        instrument = Instrument(base, quote, tick, 1.0)
         self.venue = Perpetual("perpetual", "exchange", instrument, terms, settlement)
         self.venues = [self.venue]
         for number, own in enumerate(beside):
             instrument = Instrument(Asset(f"BASE{number}", self.decimals), paid_in, tick, 1.0)
-            terms = Perpetual.Params(**_LOWEST | house | own)
+            terms = Perpetual.Params(**_LOWEST | house | self._tiers(own))
             self.venues.append(Perpetual(f"other{number}", "exchange", instrument, terms))
         houses = [ClearingHouse("house", "exchange", paid_in)] if beside else []
         self._margins: Venue = [self.venue, *houses][-1]
         self.market = Market([Exchange("exchange")], [*self.venues, *houses])
+
+    def _scaled(self, amounts: dict[str, float]) -> dict[str, float]:
+        return {name: amount * self.per_unit for name, amount in amounts.items()}
+
+    def _tiers(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The same parameters with the floors of brackets in the venue's units."""
+        tiers = [
+            tier | self._scaled({"floor_units": tier.get("floor_units", 0.0)})
+            for tier in params.get("maintenance_tiers", ())
+        ]
+        return params | {"maintenance_tiers": tiers} if tiers else params
 
     @staticmethod
     def _most_worth(prices: list[float], sizes: list[float], params: dict[str, Any]) -> float:
         """More than the case's positions can be worth together, in its settlement units."""
         size = sum(map(abs, sizes))
         if params.get("contract") == "inverse":
+            size *= params.get("contract_value_quote", 1.0)
             return size / min(prices) + params.get("fund", 0.0)
         return size * max(prices) * params.get("quanto_rate", 1.0) + params.get("fund", 0.0)
 
     def mark(self, price: float, on: int = 0) -> None:
         """Begin a step in which the mark of a contract is a price."""
-        self._step += 1
+        self.step += 1
         self._marks[self.venues[on].instrument.base.name] = price
-        seconds = self._step * self._step_seconds
-        self._moment = Moment(self._step, seconds, self._step_seconds, dict(self._marks))
+        seconds = self.step * self._step_seconds
+        self._moment = Moment(self.step, seconds, self._step_seconds, dict(self._marks))
         self.market.accrue(self._moment)
 
     def lots(self, size: float) -> int:
@@ -130,6 +139,10 @@ class PerpetualMarket:
     def ticks(self, price: float) -> int:
         """Whole ticks of a price."""
         return round(price * self._per_tick)
+
+    def price(self, ticks: int) -> float:
+        """A number of ticks as a price."""
+        return ticks / self._per_tick
 
     def atoms(self, units: float) -> int:
         """Settlement units of the case as atoms."""
@@ -155,12 +168,20 @@ class PerpetualMarket:
         for price, size in levels:
             self.do(limit_order(0, self.maker, side, self.lots(size), self.ticks(price)))
 
-    def trade(self, account: int, side: int, size: float, price: float, on: int = 0) -> None:
-        """With the rich counterparty, at a price that is the mark for the moment."""
+    def trade(
+        self,
+        account: int,
+        side: int,
+        size: float,
+        price: float,
+        on: int = 0,
+        against: int | None = None,
+    ) -> None:
+        """As taker with the rich counterparty, or another, at the mark for the moment."""
         self.mark(price, on)
-        lots, ticks = self.lots(size), self.ticks(price)
+        maker, lots, ticks = against or self.rich, self.lots(size), self.ticks(price)
         self.do(
-            limit_order(0, self.rich, -side, lots, ticks),
+            limit_order(0, maker, -side, lots, ticks),
             limit_order(0, account, side, lots, ticks),
             at=self.venues[on],
         )
@@ -194,6 +215,27 @@ class PerpetualMarket:
         log = self.venue.drain_liquidations()
         return [] if log is None else log.by.tolist()
 
+    def margins(self, account: int) -> tuple[int, int]:
+        """Equity and maintenance of an account, in atoms."""
+        if self.venue.house is not None:
+            record = self.venue.house.records()[account]
+            return int(record[VALUE]), int(record[MAINTENANCE])
+        records = np.zeros((len(self.market.ledger.owner), 4), np.int64)
+        self.venue.records(records)
+        claim = self._row(account)[self.venue._terms.margin]
+        return int(claim + records[account, VALUE]), int(records[account, MAINTENANCE])
+
+    def is_unsafe(self, account: int) -> bool:
+        """Whether the venue would liquidate an account now."""
+        self.venue._hear_house()
+        return account in self.venue._liquidator.unsafe(self.venue._positions, self.venue._terms)
+
+    def claim_along(self, account: int, size: float) -> int:
+        """The claim in atoms that would leave an account with so much of its position."""
+        self.venue._hear_house()
+        desk = self.venue._desk(0)
+        return carried_claim(desk, self.venue._margin.maintenance, account, self.lots(size))
+
     def sizes(self, fills: np.ndarray, makers: list[int]) -> list[float]:
         """What each of the makers traded."""
         lots = [int(fills["size_lots"][fills["maker"] == maker].sum()) for maker in makers]
@@ -212,27 +254,56 @@ class PerpetualMarket:
         """Row of the insurance fund."""
         return int(self.venue._terms.fund)
 
+    @property
+    def backstops(self) -> list[int]:
+        """Rows of the backstops."""
+        return list(map(int, self.venue._backstops))
+
+    @property
+    def fees(self) -> int:
+        """Row of the fee account."""
+        return int(self.venue._terms.fees)
+
     def equity(self, account: int) -> float:
         """All that an account has, its position at the mark."""
         return float(self.venue.equity(np.array([account]))[0]) / self.per_unit
 
+    def claim(self, account: int) -> float:
+        """What an account's claims come to."""
+        return self.money(self._row(account)[self.venue._terms.margin])
+
+    def collateral(self, account: int) -> float:
+        """What an account has of the settlement asset, apart from its claims."""
+        return self.money(self._row(account)[self.venue._terms.quote])
+
+    def fees_of(self, account: int) -> float:
+        """What an account has paid in fees since this was last asked."""
+        rows = self.venue.drain_flows()
+        paid = rows[(rows["payer"] == account) & (rows["reason"] == Reason.FEE)]
+        return self.money(paid["atoms"].sum())
+
+    def cost(self, account: int) -> float:
+        """What an account's position has cost."""
+        return self.money(self.venue._positions.entry_atoms[account])
+
     def fund(self) -> float:
         """Claim of the insurance fund."""
-        return self.money(self._row(self.fund_account)[self.venue._terms.margin])
+        return self.claim(self.fund_account)
 
     def wallet(self, account: int) -> float:
         """What an account has put in and realised."""
-        atoms = self._row(account)[self.venue._terms.margin]
-        return self.money(atoms + self.venue._positions.entry_atoms[account])
+        return self.claim(account) + self.cost(account)
 
     def entry(self, account: int) -> float:
         """Average cost of a position as a price; NaN of none."""
         lots = abs(int(self._row(account)[self.venue.contract_column]))
         cost = abs(int(self.venue._positions.entry_atoms[account]))
-        if not lots:
-            return float("nan")
+        return self.price_of(lots, cost) if lots else float("nan")
+
+    def price_of(self, lots: int, atoms: int) -> float:
+        """Price at which so many lots come to so many atoms, both above 0."""
         k = self.venue.form.notional_atoms
-        ticks = lots * k / cost if self.venue.form.is_inverse else cost / (lots * k)
+        ticks = lots * k / atoms if self.venue.form.is_inverse else atoms / (lots * k)
         return ticks / self._per_tick
 
     def _row(self, account: int) -> np.ndarray:

@@ -113,30 +113,6 @@ def pro_rata_lots(
                 left -= 1
 
 
-def profit_haircut_rate(profits: NDArray[np.float64], deficit: float) -> float:
-    """Share of every positive profit given up to cover the deficit, at most 1; 0 if none won."""
-    winnings = float(np.maximum(profits, 0.0).sum())
-    return min(1.0, max(0.0, deficit) / winnings) if winnings > 0.0 else 0.0
-
-
-def pro_rata_share(capacities: NDArray[np.float64], quantity: float) -> NDArray[np.float64]:
-    """Quantity spread in proportion to capacity, nobody above his own."""
-    total = float(capacities.sum())
-    if total <= 0.0:
-        return np.zeros_like(capacities)
-    return capacities * min(1.0, quantity / total)
-
-
-def largest_first_share(
-    sizes: NDArray[np.float64], quantity: float, count: int
-) -> NDArray[np.float64]:
-    """Quantity spread over the `count` largest positions only, in proportion to size."""
-    chosen = np.zeros_like(sizes)
-    largest = queue_order(sizes)[:count]
-    chosen[largest] = sizes[largest]
-    return pro_rata_share(chosen, quantity)
-
-
 def drawdown_trigger(
     pnl_change: float, pool_max: float, pool_balance: float, rule: TriggerRule
 ) -> Trigger:
