@@ -8,7 +8,8 @@
                     parameter explains alone (first) and with all interactions (total), by SALib
 
 What is drawn independently is the replicate (see `runner.statistics`). Sobol indices need every
-point of the design; the copy of the sweep file in the folder says which they are.
+point of the design; the copy of the sweep file in the folder says which they are, and by its `show`
+which metrics people see, where none is named.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import pandas as pd
 
 from markets.errors import ConfigError
 from runner.console import answer, console, figure_text, say
-from runner.design import SWEEP_FILE, parse_sweep, sweep_points
+from runner.design import SWEEP_FILE, SweepFile, parse_sweep, sweep_points
 from runner.folder import Folder
 from runner.results import load
 from runner.sampling import Sampling, problem
@@ -54,7 +55,8 @@ def analyse(folder: Folder, metrics: list[str], most: int | None = None) -> dict
     """The analysis as plain values; raises ConfigError if there is nothing to analyse."""
     results = load(folder)
     runs = good_runs(results)
-    names = wanted_metrics(runs, metrics, most)
+    sweep = _sweep(folder)
+    names = wanted_metrics(runs, metrics, most, sweep.show if sweep and most else ())
     return {
         "folder": str(folder),
         "runs": len(runs),
@@ -68,6 +70,12 @@ def analyse(folder: Folder, metrics: list[str], most: int | None = None) -> dict
         "convergence": {name: convergence(runs, name) for name in names},
         "sobol": sobol_indices(folder, runs, names),
     }
+
+
+def _sweep(folder: Folder) -> SweepFile | None:
+    """The sweep that the folder holds, if it is one."""
+    text = folder.read(SWEEP_FILE)
+    return None if text is None else parse_sweep(text.decode(), SWEEP_FILE)
 
 
 def by_parameter(runs: pd.DataFrame, path: str, metrics: list[str]) -> list[dict[str, Any]]:
@@ -102,12 +110,9 @@ def sobol_indices(
     folder: Folder, runs: pd.DataFrame, metrics: list[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """First and total indices of each metric; empty if the sweep is of another kind."""
-    text = folder.read(SWEEP_FILE)
-    if text is None:
-        return {}
-    sweep = parse_sweep(text.decode(), SWEEP_FILE)
-    design = sweep.design
-    if design is None or design.kind != "saltelli":
+    sweep = _sweep(folder)
+    design = None if sweep is None else sweep.design
+    if sweep is None or design is None or design.kind != "saltelli":
         return {}
     paths = list(design.ranges)
     means = runs.groupby([f"p_{path}" for path in paths])[[f"m_{name}" for name in metrics]].mean()

@@ -111,7 +111,7 @@ def sweep(
 @app.command()
 def reproduce(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="All of them if none is named.")
+        list[str] | None, typer.Argument(metavar="NAME", help="All of them if none is named.")
     ] = None,
     runs: Annotated[
         int | None, typer.Option(min=1, help="Runs a figure, instead of each one's own number.")
@@ -164,7 +164,7 @@ def analyse(
 
 @app.command()
 def conformance(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Vector files, JSON.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Vector files, JSON.")],
     as_json: Json = False,
 ) -> int:
     """Run reference vectors through our mechanisms; worst error per file."""
@@ -176,7 +176,7 @@ def conformance(
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="All of them if none is named.")
+        list[str] | None, typer.Argument(metavar="NAME", help="All of them if none is named.")
     ] = None,
     peers: Annotated[bool, typer.Option("--peers", help="Side by side with other tools.")] = False,
     as_json: Json = False,

@@ -1,6 +1,6 @@
 """`fathom compare A B`: what changes from one result folder to the other, run against run.
 
-Runs are paired that have the same seed and the same swept parameters; a parameter that each folder
+Runs are paired that have the same seed, steps and swept parameters; a parameter that each folder
 has at one value, and not the same, is what is compared and takes no part in the pairing. For each
 metric, over the pairs:
 
@@ -43,7 +43,9 @@ def compare(one: Results, other: Results, metrics: list[str]) -> dict[str, Any]:
     paired = _paired(left, right, keys)
     if paired.empty:
         raise ConfigError(
-            "B", f"no run of {other.folder} has seed and {', '.join(keys)} of one of {one.folder}"
+            "B",
+            f"no run of {other.folder} has seed, steps{''.join(f', {key}' for key in keys)} "
+            f"of one of {one.folder}",
         )
     return {
         "a": str(one.folder),
@@ -83,13 +85,13 @@ def _paired(left: pd.DataFrame, right: pd.DataFrame, keys: list[str]) -> pd.Data
     sides = []
     for rows in (left, right):
         known = [name for name in rows.columns if name.startswith("m_")]
-        groups = rows.groupby([*keys, "seed"], observed=True, dropna=False)
+        groups = rows.groupby([*keys, "seed", "steps"], observed=True, dropna=False)
         sides.append(groups[known].mean().reset_index())
     for name in keys:
         if sides[0][name].dtype != sides[1][name].dtype:
             for side in sides:
                 side[name] = side[name].astype(str)
-    return sides[0].merge(sides[1], on=[*keys, "seed"], suffixes=(" a", " b"))
+    return sides[0].merge(sides[1], on=[*keys, "seed", "steps"], suffixes=(" a", " b"))
 
 
 def _names(left: pd.DataFrame, right: pd.DataFrame, metrics: list[str]) -> list[str]:

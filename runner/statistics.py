@@ -11,6 +11,7 @@ a single replicate the runs themselves are the units.
 Both are about 95 %. A metric that a run does not have is left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +50,15 @@ def good_runs(results: Results) -> pd.DataFrame:
     return runs
 
 
-def wanted_metrics(runs: pd.DataFrame, named: list[str], most: int | None = None) -> list[str]:
-    """The named metrics, or those that differ; raises ConfigError for one that does not exist."""
+def wanted_metrics(
+    runs: pd.DataFrame, named: list[str], most: int | None = None, shown: Sequence[str] = ()
+) -> list[str]:
+    """The named metrics, or those shown, or those that differ; ConfigError for an unknown name."""
     known = [name.removeprefix("m_") for name in runs.columns if name.startswith("m_")]
     for name in named:
         if name not in known:
             raise ConfigError("--metric", f"no metric {name!r}; known: {', '.join(known)}")
-    return named or chosen_metrics(runs, (), most)
+    return named or chosen_metrics(runs, shown, most)
 
 
 def units(runs: pd.DataFrame, metric: str) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """`compare` and `analyse`: paired differences, intervals, convergence, Sobol indices."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,9 +128,12 @@ def test_sobol_indices_of_a_sum_and_a_product(tmp_path):
 def test_a_finished_sweep_is_analysed(capsys):
     design = "[design]\nkind = 'saltelli'\nsamples = 4\n[design.ranges]\n"
     ranges = "'desk.fee' = {low = 0, high = 0.1}\nvolatility_per_year = {low = 0.1, high = 2}\n"
-    assert sweep("study", f"seeds = {{count = 2}}\n{design}{ranges}") == 0
+    head = "seeds = {count = 2}\nshow = ['desk.mid_last', 'buyer.profit']\n"
+    assert sweep("study", f"{head}{design}{ranges}") == 0
+    capsys.readouterr()
     assert cli.status(["analyse", "study"]) == 0
     err = capsys.readouterr().err
+    assert re.findall(r"^(\S+) after 2", err, re.MULTILINE) == ["desk.mid_last", "buyer.profit"]
     assert "by desk.fee" in err
     assert "Sobol indices of" in err
     found = answer(capsys, "analyse", "study", "--metric", "buyer.profit")
@@ -169,7 +173,9 @@ def test_a_folder_does_not_differ_from_itself(capsys):
 def test_folders_that_share_nothing_are_refused(capsys):
     sweep("one", "seeds = [1, 2]")
     sweep("other", "seeds = [3, 4]")
-    for arguments in (["compare", "one", "other"], ["analyse", "one", "--metric", "nope"]):
+    sweep("shorter", "seeds = [1, 2]\nsteps = 5")
+    pairs = (["compare", "one", name] for name in ("other", "shorter"))
+    for arguments in (*pairs, ["analyse", "one", "--metric", "nope"]):
         capsys.readouterr()
         assert cli.status(arguments) == 2
         assert "Traceback" not in capsys.readouterr().err
