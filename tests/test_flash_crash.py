@@ -32,6 +32,14 @@ def test_books_follow_the_outside_price_while_makers_quote(crash: Outcome) -> No
         assert (rows["mid"] / rows["reference"] - 1).abs().quantile(0.99) < 0.02
 
 
+def test_messages_that_travel_for_an_hour_meet_nothing_before() -> None:
+    slow = resolve(FLASH_CRASH, {"gateway": {"mean_seconds": 3_600.0}, "ordering": "arrival"})
+    rows = by_venue(simulate(FLASH_CRASH, slow, seed=1, steps=90), "spot")
+    assert rows["mid"].iloc[:60].isna().all()
+    assert rows["mid"].iloc[60:].notna().all()
+    assert (rows["volume"].iloc[60:] > 0).any()
+
+
 def test_the_crash_empties_books_and_liquidates(crash: Outcome) -> None:
     perpetual = by_venue(crash, "perpetual")
     hours = perpetual["seconds"] / 3600

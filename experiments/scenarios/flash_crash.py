@@ -9,6 +9,7 @@ Brownian bridge. Any other history can take their place (`--path`).
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +28,7 @@ from markets.assets import Asset, Instrument
 from markets.chain import Chain
 from markets.derivatives.perpetual import Perpetual
 from markets.errors import ConfigError
-from markets.exchange import Exchange
+from markets.exchange import Exchange, Gateway
 from markets.pools.constant_product_pool import ConstantProductPool
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
@@ -66,6 +67,10 @@ class Params(params.Params):
     """Time between blocks of the chain."""
     gas_fee: float = Field(1.0, ge=0)
     """Gas of one transaction on the chain, in quote units."""
+    ordering: Literal["random", "arrival"] = "random"
+    """Whose messages the exchange takes first in a step; arrival: by latency."""
+    gateway: Gateway | None = None
+    """Where given, how long messages travel to the exchange, as {mean_seconds = 0.2, law = ...}."""
     book: OrderBook.Params = OrderBook.Params(maker_fee_ppm=0, taker_fee_ppm=500)
     pool: ConstantProductPool.Params = ConstantProductPool.Params(fee_ppm=3_000)
     perpetual: Perpetual.Params = Perpetual.Params(
@@ -113,7 +118,7 @@ def build(params: Params, history: History | None = None) -> Scenario:
     provider = params.provider.model_copy(update={"quote": params.provider.quote * scale})
     return Scenario(
         domains=(
-            Exchange("exchange", Ordering.RANDOM),
+            Exchange("exchange", Ordering(params.ordering), params.gateway),
             Chain("chain", params.block_seconds, quote.name, params.gas_fee),
         ),
         venues=(
