@@ -26,4 +26,5 @@ class Params(BaseModel):
             first = error.errors()[0]
             steps = [path, *(str(step) for step in first["loc"])]
             field = ".".join(step for step in steps if step)
-            raise ConfigError(field or cls.__name__, first["msg"].removeprefix("Value error, ")) from None
+            problem = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(field or cls.__name__, problem) from None
