@@ -1,6 +1,9 @@
 """The flash crash: what must hold in it, on the built-in path and on a real history."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 
 from experiments.scenario import find_scenario
 from experiments.simulate import Outcome, resolve, simulate
+from runner import load
 from runner.history import read_history
 
 HISTORY = "btc_hourly/bitstamp_btcusd_1h_2020-03-09_15.csv"
@@ -91,3 +95,20 @@ def test_a_real_history_is_followed() -> None:
     assert np.nanmax(gap) < 0.01
     assert outcome.metrics["perpetual.liquidations"] > 500
     assert outcome.metrics["ledger_residual_atoms"] == 0
+
+
+@pytest.mark.slow
+def test_the_order_of_hashed_sets_changes_nothing(tmp_path: Path) -> None:
+    """Python hashes strings anew in each process, so that what depended on it would differ."""
+    outcomes = []
+    for hash_seed in ("0", "1"):
+        out = tmp_path / hash_seed
+        command = [sys.executable, "-m", "runner", "run", "flash_crash", "--steps", "120"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [*command, "--json", "--out", out], env=environment, capture_output=True, check=True
+        )
+        tables = {name: load(out).table(name).to_pylist() for name in ("fills", "flows", "steps")}
+        outcomes.append((json.loads(done.stdout)["metrics"], tables))
+    assert len(outcomes[0][1]["fills"]) > 100
+    assert repr(outcomes[0]) == repr(outcomes[1])
