@@ -146,7 +146,7 @@ def _append(book: BookArrays, slot: int, side: int, price_ticks: int) -> None:
     book.orders[last].level_next = slot
     mark(book, row, price_ticks)
     best_ticks = state[BEST_BID + row]
-    better = best_ticks < 0 or (price_ticks - best_ticks) * side > 0
+    better = (best_ticks < 0) | ((price_ticks - best_ticks) * side > 0)
     state[BEST_BID + row] = price_ticks if better else best_ticks
 
 
@@ -181,19 +181,18 @@ def insert(book: BookArrays, account: int, side: int, price_ticks: int, size_lot
 
 
 @kernel(forceinline=True)
-def _leave_level(book: BookArrays, slot: int) -> None:
-    """Take an order out of the list of its price."""
+def _leave_level(book: BookArrays, slot: int, level: Any) -> bool:
+    """Take an order out of the list of its price; whether it was the last there."""
     orders = book.orders
     order = orders[slot]
-    side, price_ticks = order.side, order.price_ticks
-    row = row_of(side)
-    level = book.levels[row, np.uint64(price_ticks)]
     before, after = order.level_previous, order.level_next
     first, last = level.first, level.last
-    level.first = after if first == slot else first
+    first = after if first == slot else first
+    level.first = first
     level.last = before if last == slot else last
     orders[before].level_next = after
     orders[after].level_previous = before
+    return first == 0
 
 
 @kernel()
@@ -202,11 +201,12 @@ def requeue(book: BookArrays, slot: int, size_lots: int) -> None:
     order = book.orders[slot]
     row = row_of(order.side)
     more_lots = size_lots - order.remaining_lots
-    book.levels[row, order.price_ticks].lots += more_lots
+    level = book.levels[row, order.price_ticks]
+    level.lots += more_lots
     book.state[BID_LOTS + row] += more_lots
     order.remaining_lots = size_lots
     if order.level_next != 0:
-        _leave_level(book, slot)
+        _leave_level(book, slot, level)
         _append(book, slot, order.side, order.price_ticks)
 
 
@@ -224,19 +224,18 @@ def unlink(book: BookArrays, slot: int) -> None:
     """Take a resting order out of the book; its id is stale from here on."""
     orders, state = book.orders, book.state
     order = orders[np.uint64(slot)]
-    row, price_ticks = row_of(order.side), order.price_ticks
+    row, price_ticks, account = row_of(order.side), order.price_ticks, np.uint32(order.account)
     left_lots, level = order.remaining_lots, book.levels[row, np.uint64(price_ticks)]
     level.lots -= left_lots
     state[BID_LOTS + row] -= left_lots
     state[COUNT] -= 1
-    _leave_level(book, np.uint64(slot))
-    empty = level.first == 0
+    empty = _leave_level(book, np.uint64(slot), level)
     if unlikely(clear(book, row, price_ticks, empty)):
         clear_above(book, row, price_ticks)
     if empty & (price_ticks == state[BEST_BID + row]):
         _next_best(book, row, price_ticks)
     before, after = order.account_previous, order.account_next
-    account, heads = np.uint32(order.account), book.heads
+    heads = book.heads
     head = np.uint32(heads[account])
     heads[account] = after if head == slot else head
     orders[before].account_next = after

@@ -8,6 +8,8 @@ desk's address and takes it apart with `book_at`, `stops_at`, `batch_at` and `te
             Limits are 0 where there is none. Guards: trading stops itself before a price beyond
             them. Collar: part of the last price by which a call may move it. Call prices: its edges
             and where market orders stand, -1 without a reference price.
+            `settles` the compiler knows: 1, but 0 for a book without money (`matching_at`), of
+            whose terms it knows all but one, so that whatever they rule out is not compiled
     batch   fills (a buffer of FILL rows), tally, rates (maker and taker rate of each account, where
             they differ), balances
 """
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from markets.kernel import kernel
 from markets.outcomes import FILL
-from markets.spot.book import CLAUSE, LEVEL, ORDER, BookArrays
+from markets.spot.book import CLAUSE, LEVEL, MAX_PRICE_TICKS, NO_PRICE, ORDER, BookArrays
 from markets.spot.pointers import Block
 
 TERMS = np.dtype(
@@ -75,14 +77,30 @@ _BATCH = Block(
         "balances": (np.int64, 2),
     },
 )
-_TERMS = Block("terms", dict.fromkeys(TERMS.names or ()))
+_TERMS = Block("terms", {**dict.fromkeys(TERMS.names or ()), "settles": 1})
+_MATCHING = Block(
+    "matching",
+    {
+        **dict.fromkeys(TERMS.names or (), 0),
+        "lot_atoms": 1,
+        "notional_atoms": 1,
+        "self_trade": None,
+        "iceberg_parts": 1_000_000,
+        "opening_ticks": NO_PRICE,
+        "guard_high_ticks": MAX_PRICE_TICKS,
+        "call_low_ticks": NO_PRICE,
+        "call_high_ticks": NO_PRICE,
+        "settles": 0,
+    },
+)
 _STOPS_AT = _BOOK.size
 _BATCH_AT = _STOPS_AT + _BOOK.size
 _TERMS_AT = _BATCH_AT + _BATCH.size
+_TERMS_END = _TERMS_AT + len(TERMS.names or ())
 _STOPS_BYTES, _BATCH_BYTES, _TERMS_BYTES = 8 * _STOPS_AT, 8 * _BATCH_AT, 8 * _TERMS_AT
 
 book_at = _BOOK.at
-_batch_at, _terms_at = _BATCH.at, _TERMS.at
+_batch_at, _terms_at, _matching_at = _BATCH.at, _TERMS.at, _MATCHING.at
 
 Terms = Any
 """A record of dtype TERMS, or in kernels its address."""
@@ -109,6 +127,12 @@ def terms_at(desk: int) -> Any:
     return _terms_at(desk + _TERMS_BYTES)
 
 
+@kernel(forceinline=True)
+def matching_at(desk: int) -> Any:
+    """The terms of a book without money, which the compiler knows but for self-trades."""
+    return _matching_at(desk + _TERMS_BYTES)
+
+
 class Desk:
     """The block itself. `terms` may be written at any time between two calls of kernels."""
 
@@ -116,7 +140,7 @@ class Desk:
         self._words = np.zeros(_TERMS_AT + _TERMS.size, np.int64)
         self._laid: tuple[Any, ...] = (None,) * 6
         self.address: int = self._words.ctypes.data
-        self.terms: Terms = self._words[_TERMS_AT:].view(TERMS).view(np.recarray)[0]
+        self.terms: Terms = self._words[_TERMS_AT:_TERMS_END].view(TERMS).view(np.recarray)[0]
 
     def lay(self, book: BookArrays, stops: BookArrays, *batch: NDArray[Any]) -> int:
         """Take up the arrays (of the batch: fills, tally, rates, balances); returns the address."""

@@ -33,6 +33,8 @@ _KNOWN_FLAGS = IMMEDIATE_OR_CANCEL | POST_ONLY | MARKET | FILL_OR_KILL
 _NEVER_REST = IMMEDIATE_OR_CANCEL | MARKET | FILL_OR_KILL
 _MOST_SHARED_LOTS = 2**31
 _ACCEPTED = 0
+_whole: Any = np.int64
+"""All entries are of one type: for each other type everything would be compiled again."""
 _CONTINUOUS = int(Phase.CONTINUOUS)
 _INVALID = int(Code.INVALID)
 _BELOW_MINIMUM = int(Code.BELOW_MINIMUM)
@@ -49,13 +51,13 @@ def entry_for(terms: Terms, batch: Batch, account: int, order: tuple, clauses: t
     side, size_lots, limit_ticks, flags = order
     display_lots, expiry_step = clauses
     return Entry(
-        account,
-        side,
-        size_lots,
-        limit_ticks,
-        flags,
-        display_lots,
-        expiry_step,
+        _whole(account),
+        _whole(side),
+        _whole(size_lots),
+        _whole(limit_ticks),
+        _whole(flags),
+        _whole(display_lots),
+        _whole(expiry_step),
         maker_fee_ppm,
         taker_fee_ppm,
     )
@@ -75,10 +77,10 @@ def changed(entry: Entry, limit_ticks: int, expiry_step: int) -> Entry:
         entry.account,
         entry.side,
         entry.size_lots,
-        limit_ticks,
+        _whole(limit_ticks),
         entry.flags,
         entry.display_lots,
-        expiry_step,
+        _whole(expiry_step),
         entry.maker_fee_ppm,
         entry.taker_fee_ppm,
     )
@@ -88,9 +90,9 @@ def changed(entry: Entry, limit_ticks: int, expiry_step: int) -> Entry:
 def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
     """Whether an order is one at all."""
     flags, size_lots, limit_ticks = entry.flags, entry.size_lots, entry.limit_ticks
-    if size_lots <= 0 or (entry.side + 1) & ~2 or flags & ~_KNOWN_FLAGS:
+    if size_lots <= 0 or (entry.side + 1) & ~2:
         return False
-    if flags & POST_ONLY and flags != POST_ONLY:
+    if flags != 0 and not _has_good_flags(flags):
         return False
     if (entry.display_lots | entry.expiry_step) != 0 and not _has_good_clauses(terms, entry, step):
         return False
@@ -103,6 +105,12 @@ def is_well_formed(terms: Terms, entry: Entry, step: int) -> bool:
     if float(limit_ticks) * size_lots * terms.notional_atoms > MAX_ATOMS:
         return False
     return float(size_lots) * terms.lot_atoms <= MAX_ATOMS
+
+
+@kernel()
+def _has_good_flags(flags: int) -> bool:
+    """Whether flags are known and may stand together."""
+    return flags & ~_KNOWN_FLAGS == 0 and (flags & POST_ONLY == 0 or flags == POST_ONLY)
 
 
 @kernel()
@@ -161,6 +169,8 @@ def refusal(book: BookArrays, terms: Terms, tally: NDArray[np.int64], entry: Ent
 @kernel(forceinline=True)
 def is_covered(terms: Terms, batch: Batch, entry: Entry, may_do_both: bool) -> bool:
     """Whether the account can pay for the whole order, whatever part of it takes or makes."""
+    if not terms.settles:
+        return True
     side = entry.side
     needed_atoms = entry.size_lots * lot_held_atoms(terms, side, entry.limit_ticks)
     maker_fee_ppm, taker_fee_ppm = entry.maker_fee_ppm, entry.taker_fee_ppm

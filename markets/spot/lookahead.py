@@ -3,7 +3,8 @@
 In a book of a million orders every cancel touches six lines of memory that are in no cache, and
 waiting for them takes longer than matching. Rows of a batch are known beforehand, so what a row
 names is fetched `FAR` rows ahead, and what that is linked with `NEAR` rows ahead. A book that fits
-the processor's second cache needs less: the order that a row `NEXT` rows ahead names.
+the processor's second cache needs less: the order that a row `NEXT` rows ahead names. Whom takers
+will meet no row says, but the queue does: after a taker the orders at its head are fetched.
 
 Fetching only asks the processor: it reads nothing into the program and cannot change a result. An
 address may be wrong, so nothing is asked about the row: the guess which kind comes next would cost
@@ -20,10 +21,19 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from markets.kernel import kernel
-from markets.spot.book import SLOT_OF_ID, BookArrays, row_of
+from markets.spot.book import (
+    BEST_BID,
+    SLOT_OF_ID,
+    BookArrays,
+    next_ask_ticks,
+    next_bid_ticks,
+    row_of,
+)
 from markets.spot.desk import Batch
 
-FURTHEST, FAR, NEAR, NEXT = 64, 32, 16, 6
+DEEP_ORDERS = 10_000
+"""With more, orders do not fit the second cache of a processor."""
+FURTHEST, FAR, NEAR, NEXT, QUEUE = 64, 32, 16, 6, 5
 
 
 def _fetches(typing: Any, array: Any, place: Any) -> Any:
@@ -78,3 +88,26 @@ def look_far_ahead(book: BookArrays, batch: Batch, intents: NDArray[np.void], ro
         _fetch(orders, order.account_next)
         _fetch(levels, order.price_ticks + row_of(order.side) * prices)
         _fetch(orders, levels[row_of(intent.side), _within(intent.limit, prices)].last)
+
+
+@kernel()
+def look_at_front(book: BookArrays, side: int) -> None:
+    """Fetch the orders of a side that the next takers will meet, `QUEUE` of them."""
+    row = row_of(side)
+    price_ticks = book.state[BEST_BID + row]
+    if price_ticks < 0:
+        return
+    slot = book.levels[row, np.uint64(price_ticks)].first
+    for _ in range(QUEUE):
+        order = book.orders[slot]
+        _fetch(book.orders, order.account_previous)
+        _fetch(book.orders, order.account_next)
+        slot = order.level_next
+        if slot == 0:
+            price_ticks = (
+                next_bid_ticks(book, price_ticks) if side > 0 else next_ask_ticks(book, price_ticks)
+            )
+            if price_ticks < 0:
+                return
+            slot = book.levels[row, np.uint64(price_ticks)].first
+        _fetch(book.orders, slot)

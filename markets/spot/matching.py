@@ -46,6 +46,7 @@ from markets.spot.entry import (
     is_well_formed,
     refusal,
 )
+from markets.spot.lookahead import DEEP_ORDERS, look_at_front
 from markets.spot.settlement import (
     FILLED_ROWS,
     INTERRUPTED,
@@ -163,6 +164,8 @@ def _sweep(book: BookArrays, terms: Terms, batch: Batch, sweep: Sweep) -> tuple[
     taken_lots = size_lots - sweep.left_lots
     if taken_lots > 0:
         post_taker(terms, batch, sweep, taken_lots)
+    if book.state[COUNT] > DEEP_ORDERS:
+        look_at_front(book, -sweep.side)
     return sweep.left_lots, barred
 
 
@@ -265,10 +268,10 @@ def _place_market(book: BookArrays, terms: Terms, batch: Batch, entry: Entry) ->
     if terms.band_ppm > 0:
         low_ticks, high_ticks = band_ticks(book, terms, batch.tally)
         limit_ticks = high_ticks if side > 0 else low_ticks
-    if side > 0:
+    if terms.settles and side > 0:
         balance_atoms = batch.balances[account, terms.quote_column]
         budget_atoms = affordable_atoms(balance_atoms, entry.taker_fee_ppm)
-    else:
+    elif terms.settles:
         size_lots = min(size_lots, batch.balances[account, terms.base_column] // terms.lot_atoms)
     reach_ticks = _within_guards(book, terms, side, limit_ticks)
     if unlikely(entry.flags & FILL_OR_KILL != 0):
@@ -394,9 +397,9 @@ def meets_own_first(book: BookArrays, terms: Terms, entry: Entry) -> bool:
     return book.orders[front(book, -side)].account == entry.account
 
 
-@kernel()
+@kernel(forceinline=True)
 def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry, admitted: bool) -> int:
-    """Take an order in, `admitted` where the client's limits have been seen to already.
+    """Take an order in, `admitted` where the client's limits need not be looked at (again).
 
     PENDING asks for more room, and nothing has moved.
     """
@@ -404,7 +407,7 @@ def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry, admitted: 
         return _INVALID
     if unlikely(terms.phase != _CONTINUOUS) and terms.phase != _CALL:
         return _HALTED
-    if unlikely(terms.limited != 0) and not admitted:
+    if unlikely(not admitted):
         code = refusal(book, terms, batch.tally, entry)
         if code < 0:
             return code
@@ -416,3 +419,9 @@ def place(book: BookArrays, terms: Terms, batch: Batch, entry: Entry, admitted: 
     if entry.flags & MARKET:
         return _place_market(book, terms, batch, entry)
     return _place_limit(book, terms, batch, entry)
+
+
+@kernel()
+def place_seldom(book: BookArrays, terms: Terms, batch: Batch, entry: Entry, admitted: bool) -> int:
+    """The same outside the loop over messages: for stops and amendments, which are few."""
+    return place(book, terms, batch, entry, admitted)

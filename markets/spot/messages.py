@@ -23,20 +23,21 @@ from numpy.typing import NDArray
 
 from markets.intents import AMEND, CANCEL, CANCEL_ALL, PLACE
 from markets.kernel import kernel
-from markets.outcomes import Code
+from markets.outcomes import FILL, Code, Fills
 from markets.spot.book import (
     COUNT,
     MAX_PRICE_TICKS,
     NO_PRICE,
     USED,
+    Book,
     BookArrays,
     find,
 )
 from markets.spot.branches import unlikely
-from markets.spot.desk import Batch, Terms, batch_at, book_at, stops_at, terms_at
+from markets.spot.desk import Batch, Terms, batch_at, book_at, matching_at, stops_at, terms_at
 from markets.spot.entry import entry_for, entry_of, is_covered, is_well_formed, refusal
-from markets.spot.lookahead import look_ahead, look_far_ahead
-from markets.spot.matching import beyond_call, has_room, meets_own_first, place
+from markets.spot.lookahead import DEEP_ORDERS, look_ahead, look_far_ahead
+from markets.spot.matching import beyond_call, has_room, meets_own_first, place, place_seldom
 from markets.spot.settlement import (
     CALL_ONLY,
     EXPIRES,
@@ -44,6 +45,8 @@ from markets.spot.settlement import (
     ICEBERG,
     INTERRUPTED,
     NEEDED_TICKS,
+    NEVER,
+    REFILLS,
     STEP,
     Entry,
     Phase,
@@ -54,9 +57,6 @@ from markets.spot.settlement import (
 )
 from markets.spot.stops import STOP_BIT, amend_stop, cancel_stop, drop, let_in, wait
 
-NEVER = 2**62
-_DEEP_ORDERS = 10_000
-"""With more, orders do not fit the second cache of a processor."""
 _CONTINUOUS, _CALL, _OUTAGE = int(Phase.CONTINUOUS), int(Phase.CALL), int(Phase.OUTAGE)
 _PENDING, _RESTING, _CANCELLED = int(Code.PENDING), int(Code.RESTING), int(Code.CANCELLED)
 _INVALID, _UNKNOWN_ORDER = int(Code.INVALID), int(Code.UNKNOWN_ORDER)
@@ -70,6 +70,8 @@ def _is_covered_without(
     book: BookArrays, terms: Terms, batch: Batch, entry: Entry, slot: int
 ) -> bool:
     """Whether an order would be covered once the order in the slot had left."""
+    if not terms.settles:
+        return True
     order = book.orders[slot]
     freed_atoms = held_atoms(terms, order, order.remaining_lots + hidden_lots(book, slot))
     column = terms.quote_column if order.side > 0 else terms.base_column
@@ -114,7 +116,8 @@ def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int
     if terms.phase != _CONTINUOUS and terms.phase != _CALL:
         return _HALTED
     code = refusal(book, terms, batch.tally, entry)
-    if code < 0 and code != _TOO_MANY_ORDERS:
+    admitted = code >= 0 or code == _TOO_MANY_ORDERS
+    if not admitted:
         return code
     if terms.phase == _CALL and beyond_call(book, terms, entry):
         return _OUTSIDE_BAND
@@ -125,7 +128,7 @@ def _replace(book: BookArrays, terms: Terms, batch: Batch, change: tuple) -> int
     if meets_own_first(book, terms, entry):
         return _SELF_TRADE
     withdraw(book, terms, batch, slot)
-    return place(book, terms, batch, entry, True)
+    return place_seldom(book, terms, batch, entry, admitted)
 
 
 @kernel(forceinline=True)
@@ -186,7 +189,7 @@ def _seldom(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, int
     return _INVALID
 
 
-@kernel(forceinline=True)
+@kernel(inline="always")
 def _one(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, intent: Any) -> int:
     """Carry out one message; PENDING asks for more room, and nothing has moved."""
     action = intent.action
@@ -196,21 +199,16 @@ def _one(book: BookArrays, terms: Terms, batch: Batch, stops: BookArrays, intent
         return _seldom(book, terms, batch, stops, intent)
     if action == CANCEL:
         return _cancel(book, terms, batch, stops, intent)
-    return place(book, terms, batch, entry_of(terms, batch, intent), False)
+    return place(book, terms, batch, entry_of(terms, batch, intent), terms.limited == 0)
 
 
-@kernel()
-def execute_batch(
-    desk: int, intents: NDArray[np.void], codes: NDArray[np.int64], first: int
-) -> int:
-    """Carry out rows from `first` on; returns the number of rows done.
-
-    Fewer than all, or the tally's NEEDED_TICKS not NO_PRICE: more room is needed, in the buffer of
-    fills or in a book for that price; or trading has stopped itself, which the tally says.
-    """
-    book, stops, batch, terms = book_at(desk), stops_at(desk), batch_at(desk), terms_at(desk)
+@kernel(inline="always")
+def _execute(desk: int, terms: Terms, rows: tuple, first: int) -> int:
+    """The loop of both; see `execute_batch`."""
+    book, stops, batch = book_at(desk), stops_at(desk), batch_at(desk)
+    intents, codes = rows
     batch.tally[NEEDED_TICKS] = NO_PRICE
-    deep = book.state[COUNT] > _DEEP_ORDERS
+    deep = book.state[COUNT] > DEEP_ORDERS
     for row in range(first, intents.size):
         if unlikely(stops.state[COUNT] > 0) and not let_in(book, terms, batch, stops):
             return row
@@ -227,6 +225,36 @@ def execute_batch(
     if stops.state[COUNT] > 0:
         let_in(book, terms, batch, stops)
     return intents.size
+
+
+@kernel()
+def execute_batch(
+    desk: int, intents: NDArray[np.void], codes: NDArray[np.int64], first: int
+) -> int:
+    """Carry out rows from `first` on; returns the number of rows done.
+
+    Fewer than all, or the tally's NEEDED_TICKS not NO_PRICE: more room is needed, in the buffer of
+    fills or in a book for that price (`make_room`); or trading has stopped itself, which the tally
+    says.
+    """
+    return _execute(desk, terms_at(desk), (intents, codes), first)
+
+
+@kernel()
+def match_batch(desk: int, intents: NDArray[np.void], codes: NDArray[np.int64], first: int) -> int:
+    """The same without money."""
+    return _execute(desk, matching_at(desk), (intents, codes), first)
+
+
+def make_room(books: tuple[Book, Book], tally: NDArray[np.int64], fills: Fills, rows: int) -> Fills:
+    """Let book and stops grow to what the next of so many rows may need.
+
+    Returns the buffer of fills, a new one where it was too small: keep what is in it before.
+    """
+    for book in books:
+        book.ensure(min(rows, book.count + 1024) + 1, int(tally[NEEDED_TICKS]) + 1)
+    most_fills = books[0].count + int(tally[REFILLS])
+    return fills if len(fills) >= 2 * most_fills else np.empty(4 * most_fills, FILL)
 
 
 class Message(NamedTuple):
@@ -262,7 +290,7 @@ def place_one(
     if _is_barred(book, account):
         return _INVALID
     message = Message(account, side, size_lots, limit_ticks, 0, flags, 0, 0)
-    return place(book, terms, batch, entry_of(terms, batch, message), False)
+    return place(book, terms, batch, entry_of(terms, batch, message), terms.limited == 0)
 
 
 @kernel()

@@ -34,7 +34,14 @@ from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, p
 from markets.spot.cover import cover
 from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
-from markets.spot.messages import NEVER, cancel_one, compiled, execute_batch, expire, place_one
+from markets.spot.messages import (
+    cancel_one,
+    compiled,
+    execute_batch,
+    expire,
+    make_room,
+    place_one,
+)
 from markets.spot.phases import PhaseClock, PhaseParams
 from markets.spot.settlement import (
     EXPIRING,
@@ -46,13 +53,12 @@ from markets.spot.settlement import (
     LAST_TICKS,
     NEEDED_TICKS,
     NEWEST_ORDER,
-    REFILLS,
     STEP,
-    TALLY_SIZE,
     TRADES,
     VOLUME_LOTS,
     Phase,
     SelfTrade,
+    blank_tally,
 )
 from markets.spot.stops import STOP_BIT
 from markets.venue import Escrow, Moment, Venue
@@ -125,9 +131,7 @@ class OrderBook(Venue):
         self._address = self._desk.address
         self._queued: list[NDArray[np.void]] = []
         self._fill_buffer: Fills = np.empty(4096, FILL)
-        self._tally = np.zeros(TALLY_SIZE, np.int64)
-        self._tally[[LAST_TICKS, NEEDED_TICKS]] = NO_PRICE
-        self._tally[FIRST_EXPIRY] = NEVER
+        self._tally = blank_tally()
         self._volume_lots, self._trades = 0, 0
         self._without_flows: list[Fills] = []
         self._uncounted: list[Fills] = []
@@ -401,12 +405,8 @@ class OrderBook(Venue):
 
     def _make_room(self, rows: int) -> None:
         """Grow whatever the next row may need."""
-        price_range = int(self._tally[NEEDED_TICKS]) + 1
-        self.book.ensure(min(rows, self.book.count + 1024) + 1, price_range)
-        self.stops.ensure(min(rows, self.stops.count + 1024) + 1, price_range)
-        most_fills = self.book.count + int(self._tally[REFILLS])
-        if len(self._fill_buffer) < 2 * most_fills:
-            self._fill_buffer = np.empty(4 * most_fills, FILL)
+        books = (self.book, self.stops)
+        self._fill_buffer = make_room(books, self._tally, self._fill_buffer, rows)
         self._lay()
 
     def forget(self) -> None:

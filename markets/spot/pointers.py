@@ -29,19 +29,24 @@ from numba.extending import (
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
 
-Fields = Mapping[str, tuple[Any, int] | None]
-"""By name the dtype and number of dimensions of an array, or None for a number."""
+Fields = Mapping[str, tuple[Any, int] | int | None]
+"""By name the dtype and dimensions of an array, None for a number, or the number if it is fixed."""
 
 
 class BlockType(types.Type):
-    """The type of the address of a block; `places` has type and first word of each field."""
+    """The type of the address of a block; `places` has type and first word of each field.
+
+    A fixed number has a word too, which nobody reads: the compiler knows it, and leaves out what
+    it rules out.
+    """
 
     def __init__(self, name: str, fields: Fields) -> None:
         super().__init__(name=f"Block({name}: {sorted(fields.items(), key=str)})")
         self.places: dict[str, tuple[Any, int]] = {}
+        self.fixed = {field: kind for field, kind in fields.items() if isinstance(kind, int)}
         self.size = 0
         for field, kind in fields.items():
-            if kind is None:
+            if kind is None or isinstance(kind, int):
                 self.places[field] = types.int64, self.size
                 self.size += 1
             else:
@@ -77,6 +82,8 @@ def _word(builder: Any, address: Any, place: int) -> Any:
 def _read(context: Any, builder: Any, block: BlockType, address: Any, name: str) -> Any:
     """A number, or an array made of its address and lengths."""
     kind, place = block.places[name]
+    if name in block.fixed:
+        return ir.IntType(64)(block.fixed[name])
     if kind is types.int64:
         return _word(builder, address, place)
     array = context.make_array(kind)(context, builder)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from markets.kernel import kernel
 from markets.rounding import ppm_up
 from markets.spot.book import (
+    NO_PRICE,
     SLOT_OF_ID,
     BookArrays,
     insert,
@@ -56,13 +57,21 @@ orders only for the next call; whether trading stopped itself; the price that ne
 book, the id of the order that came to rest last, the first step after which one expires, and the
 step it is."""
 
-TALLY_SIZE = 14
+NEVER = 2**62
 
 ICEBERG, EXPIRES, CALL_ONLY, AT_ANY_PRICE = 1, 2, 4, 8
 CLAUSES = ICEBERG | EXPIRES | CALL_ONLY
 RATE_SHIFT = 8
 """An order's `flags`: clauses, and whether it is a market order in a call, below; the maker rate in
 ppm from this bit on."""
+
+
+def blank_tally() -> NDArray[np.int64]:
+    """The tally of a book in which nothing has happened."""
+    tally = np.zeros(STEP + 1, np.int64)
+    tally[[LAST_TICKS, NEEDED_TICKS]] = NO_PRICE
+    tally[FIRST_EXPIRY] = NEVER
+    return tally
 
 
 class SelfTrade(IntEnum):
@@ -169,11 +178,26 @@ def held_atoms(terms: Terms, order: Any, left_lots: int) -> int:
 @kernel(forceinline=True)
 def _give_back(terms: Terms, batch: Batch, order: Any, atoms: int) -> None:
     """Return part of what is held for an order."""
+    if not terms.settles:
+        return
     side, account = order.side, np.uint32(order.account)
     column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
     batch.tally[HELD_QUOTE_ATOMS] -= atoms if side > 0 else 0
     batch.balances[np.uint64(terms.escrow_row), column] -= atoms
     batch.balances[account, column] += atoms
+
+
+@kernel(forceinline=True)
+def _hold(terms: Terms, batch: Batch, entry: Entry, size_lots: int) -> None:
+    """Put into escrow what so many lots of an order need while they rest."""
+    side = entry.side
+    held_atoms = size_lots * lot_held_atoms(terms, side, entry.limit_ticks)
+    if entry.maker_fee_ppm > 0:
+        held_atoms += ppm_up(held_atoms, entry.maker_fee_ppm) if side > 0 else 0
+    column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
+    batch.tally[HELD_QUOTE_ATOMS] += held_atoms if side > 0 else 0
+    batch.balances[np.uint64(entry.account), column] -= held_atoms
+    batch.balances[np.uint64(terms.escrow_row), column] += held_atoms
 
 
 @kernel(forceinline=True)
@@ -186,13 +210,8 @@ def rest(
 ) -> None:
     """Put the last `size_lots` of an order into the book and what they need into escrow."""
     side, tally = entry.side, batch.tally
-    held_atoms = size_lots * lot_held_atoms(terms, side, entry.limit_ticks)
-    if entry.maker_fee_ppm > 0:
-        held_atoms += ppm_up(held_atoms, entry.maker_fee_ppm) if side > 0 else 0
-    column = np.uint64(terms.quote_column if side > 0 else terms.base_column)
-    tally[HELD_QUOTE_ATOMS] += held_atoms if side > 0 else 0
-    batch.balances[np.uint64(entry.account), column] -= held_atoms
-    batch.balances[np.uint64(terms.escrow_row), column] += held_atoms
+    if terms.settles:
+        _hold(terms, batch, entry, size_lots)
     shown_lots = size_lots
     if entry.display_lots > 0:
         shown_lots = min(size_lots, entry.display_lots)
@@ -295,6 +314,8 @@ def shrink(book: BookArrays, terms: Terms, batch: Batch, match: tuple) -> None:
 @kernel(forceinline=True)
 def _pay_maker(book: BookArrays, terms: Terms, batch: Batch, slot: int, size_lots: int) -> int:
     """Settle the maker's half of a fill; returns its fee. Escrow is settled by the taker."""
+    if not terms.settles:
+        return 0
     order = book.orders[slot]
     account, side = np.uint32(order.account), order.side
     base, quote = np.uint64(terms.base_column), np.uint64(terms.quote_column)
@@ -369,6 +390,9 @@ def record(batch: Batch, parties: tuple, trade: tuple, fees_atoms: tuple) -> Non
 @kernel(forceinline=True)
 def post_taker(terms: Terms, batch: Batch, sweep: Sweep, taken_lots: int) -> None:
     """Settle the taker's half of all its fills, and the escrow and fee accounts."""
+    batch.tally[VOLUME_LOTS] += taken_lots
+    if not terms.settles:
+        return
     base, quote = np.uint64(terms.base_column), np.uint64(terms.quote_column)
     account, escrow = np.uint64(sweep.account), np.uint64(terms.escrow_row)
     base_atoms, side = taken_lots * terms.lot_atoms, sweep.side
@@ -378,7 +402,6 @@ def post_taker(terms: Terms, batch: Batch, sweep: Sweep, taken_lots: int) -> Non
     batch.balances[account, base] += side * base_atoms
     batch.balances[account, quote] -= side * sweep.spent_atoms + sweep.fee_atoms
     batch.balances[np.uint64(terms.fee_row), quote] += sweep.fee_atoms + sweep.maker_fees_atoms
-    batch.tally[VOLUME_LOTS] += taken_lots
 
 
 @kernel()

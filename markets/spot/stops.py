@@ -34,7 +34,7 @@ from markets.spot.book import (
 )
 from markets.spot.desk import Batch, Terms
 from markets.spot.entry import changed, entry_for, is_well_formed
-from markets.spot.matching import has_room, place
+from markets.spot.matching import has_room, place_seldom
 from markets.spot.settlement import (
     EXPIRING,
     FIRST_EXPIRY,
@@ -155,5 +155,5 @@ def let_in(
         clauses = (clause.display_lots, clause.expiry_step)
         entry = entry_for(terms, batch, int(order.account), waited, clauses)
         drop(stops, batch.tally, slot)
-        place(book, terms, batch, _once_in(entry), False)
+        place_seldom(book, terms, batch, _once_in(entry), terms.limited == 0)
     return True
