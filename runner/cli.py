@@ -102,6 +102,9 @@ def sweep(
     ] = False,
 ) -> int:
     """Run a whole design on all cores; resumes where it stopped."""
+    from runner.memory import save_memory
+
+    save_memory()
     from runner.sweep import Options, run_sweep
 
     how = {"dry_run": dry_run, "fresh": fresh, "retry_failed": retry_failed}

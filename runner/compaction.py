@@ -2,7 +2,7 @@
 
 A part is a few seconds of work, so a long sweep leaves thousands, and readers open every one: ten
 thousand files are read fifty times slower than one. When a folder has `MANY` small parts or more,
-those that were made by the same code are merged, some ten megabytes at a time and part after part,
+those that were made by the same code are merged, some megabytes at a time and part after part,
 so that memory does not grow with the sweep. Order makes it safe to be killed anywhere: the merged
 part is committed with the names of those that it replaces in its footer, and only then do they go,
 `runs` first. Whoever finds both counts every run once, and the next writer removes what was
@@ -26,7 +26,7 @@ MANY = 16
 SMALL_BYTES = 8 << 20
 MERGED_BYTES = 32 << 20
 MERGED_RUNS = 5_000
-GROUP_BYTES = 16 << 20
+GROUP_BYTES = 4 << 20
 TEXT = pa.string()
 MERGED = "part-merged-"
 
@@ -101,6 +101,7 @@ def _joined(
                 pieces, size = [empty], 0
         if len(pieces) > 1:
             file.write_table(united(pieces).cast(schema), row_group_size=store.ROW_GROUP)
+    pa.default_memory_pool().release_unused()
     return sink.getvalue()
 
 

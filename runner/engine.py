@@ -32,9 +32,10 @@ from runner.spec import RunSpec
 COMMIT_SECONDS = 2.0
 COMMIT_RUNS = 256
 TRUST_SECONDS = 1.0
-CHILD_SECONDS = 0.25
+CHILD_SECONDS = 0.4
 """Work that is worth a child. To fork one, have it touch its memory and end it took 0.03 to 0.09
-seconds; from two children on they are done sooner than this process would be."""
+seconds, and a run comes back through a pipe in 0.002: two of them were level with one process at
+0.5 seconds of work (`fathom bench runner`)."""
 ALONE_SECONDS = 5.0
 """Work that is worth a single child, which ends no sooner: it costs a hundredth and is safer."""
 FEW_RUNS = 100

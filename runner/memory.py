@@ -2,6 +2,10 @@
 
 Linux tells what is held now in `/proc/self/statm` (resident pages); elsewhere the peak stands for
 it. The peak is `ru_maxrss`, which Linux counts in KiB and macOS in bytes.
+
+Arrow's own allocator keeps what is freed, each thread for itself: when the parts of ten thousand
+runs were merged it held 100 MB more at its peak, of which 15 were in use. The system's held 40, and
+gave them back.
 """
 
 import os
@@ -23,3 +27,8 @@ def peak_bytes() -> int:
     """The most that was resident at once."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def save_memory() -> None:
+    """Arrow is to use the system's allocator; heard if it is not imported yet."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")

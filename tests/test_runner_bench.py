@@ -16,7 +16,8 @@ def test_the_runner_is_among_the_benchmarks():
 def test_all_figures_are_measured(monkeypatch):
     provenance.cache_clear()
     monkeypatch.setattr(benchmark, "HERE", 20)
-    monkeypatch.setattr(benchmark, "SHORT", ((1, 1), (20, 60)))
+    monkeypatch.setattr(benchmark, "SHORT", ((1, 1), (101, 60)))
+    monkeypatch.setattr(benchmark, "SHORT_TURNS", 1)
     figures = {figure.name: figure for figure in benchmark.measure(0.02, peers=True)}
     assert len(figures) == 12
     assert all(figure.value > 0 for name, figure in figures.items() if "a run more" not in name)
@@ -24,7 +25,8 @@ def test_all_figures_are_measured(monkeypatch):
     assert 0.1 < figures["efficiency of 2 workers"].value <= 1.05
     assert 50 < figures["memory of the driver, 200 runs"].value < 500
     assert 50 < figures["memory of the largest worker"].value < 1500
-    assert sum(": one process / children" in name for name in figures) == 2
+    assert sum(": one process / this process" in name for name in figures) == 1
+    assert sum(": one process / children" in name for name in figures) == 1
 
 
 @pytest.mark.parametrize(

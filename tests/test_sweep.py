@@ -222,7 +222,7 @@ def test_little_work_is_done_in_this_process_and_says_so(seeds, capsys, forks):
     file = study(GRID.replace("[1, 2, 3]", seeds).replace(", 0.01", ""))
     assert cli.status(["sweep", file, "--out", "out"]) == 0
     assert not forks
-    assert "in this process, in children of it from 0.5 s on" in capsys.readouterr().err
+    assert "in this process, in children of it from 0.8 s on" in capsys.readouterr().err
     assert not Path("out", store.OWNER).exists()
 
 
@@ -248,8 +248,8 @@ def test_a_hang_or_the_first_of_many_runs_cannot_end_the_sweep(text, capsys, for
         (0, 1e9, engine.Place.HERE, None),
         (1, 4.9, engine.Place.HERE, None),
         (1, 1e9, engine.Place.CHILDREN, 1),
-        (8, 0.4, engine.Place.HERE, None),
-        (8, 1.0, engine.Place.CHILDREN, 4),
+        (8, 0.7, engine.Place.HERE, None),
+        (8, 1.7, engine.Place.CHILDREN, 4),
         (8, 95.0, engine.Place.CHILDREN, 8),
         (8, 97.0, engine.Place.RAY, None),
     ],
