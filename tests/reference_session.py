@@ -8,6 +8,7 @@ import pytest
 
 from markets.intents import BUY, INTENT, SELL
 from markets.outcomes import Code
+from markets.spot.call_auction import CallAuction
 from markets.spot.fees import Tier
 from markets.spot.order_book import BookView, OrderBook
 from markets.spot.phases import Period
@@ -22,7 +23,8 @@ RATES = [(100, 500), (-200, 300), (-200, 400), (7_000, 300), (0, 200)]
 
 def params_of(rules: Rules) -> dict[str, Any]:
     """The venue's parameters for rules of the reference; a step lasts a second."""
-    return {
+    calls = {"interval_steps": rules.call_interval, "keep": rules.keeps}
+    return (calls if rules.call_interval else {}) | {
         "priority": "pro_rata" if rules.pro_rata else "time",
         "minimum_size": rules.minimum_lots * 0.1,
         "maximum_open_orders": rules.most_orders,
@@ -65,8 +67,9 @@ class Session:
     ) -> "Session":
         """Fees in ppm of maker and taker, wealth in base and quote, and fields of `Rules`."""
         plain = Rules(**rules)
+        kind = CallAuction if plain.call_interval else OrderBook
         params = params_of(plain) | {"self_trade": self_trade, "tiers": TIERS if tiered else ()}
-        floor = Floor(OrderBook, 5, *wealth, maker_fee_ppm=fees[0], taker_fee_ppm=fees[1], **params)
+        floor = Floor(kind, 5, *wealth, maker_fee_ppm=fees[0], taker_fee_ppm=fees[1], **params)
         if tiered:
             plain.rates = dict(zip(floor.traders, RATES, strict=True))
             floor.venue.fee_tiers.rates[floor.rows] = RATES
@@ -104,8 +107,12 @@ class Session:
     def advance(self) -> None:
         """Go on to the next step on both sides."""
         self.batches.append([])
-        self.reference.begin_step(self.reference.step + 1)
         step = self.reference.step
+        self.floor.venue.clear(Moment(step, float(step), 1.0))
+        self.reference.end_step()
+        self.compare()
+        step += 1
+        self.reference.begin_step(step)
         self.floor.venue.accrue(Moment(step, float(step), 1.0))
         assert self.floor.venue.last_call == self.reference.last_call
         self.compare()

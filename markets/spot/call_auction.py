@@ -7,8 +7,8 @@ order stands at the edge of the collar around the last price (before the first: 
 covered at that price, trades before all limits at the call's, and leaves afterwards. Stops are
 INVALID, for nothing trades between calls that could reach them; nor is there anything to interrupt.
 The view's `last_call` has price, volume and surplus of the last one, `indicative` what the next
-would have now; there are no quotes and no mid. Model: the single auctions of Kyle (1985), the frequent
-batch auctions of Budish, Cramton and Shim (2015).
+would have now; there are no quotes and no mid. Models: the single auctions of Kyle (1985), the
+frequent batch auctions of Budish, Cramton and Shim (2015).
 """
 
 import numpy as np

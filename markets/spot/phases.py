@@ -9,8 +9,9 @@ Planned periods begin and end with the first step that starts at or after their 
 in the list first where they overlap. A volatility interruption begins where a trade would be
 further than `interruption_move` from the price `interruption_window_seconds` before: that trade
 does not happen, and a call begins within the batch and lasts `interruption_seconds`. What of the
-order is left gathers for it, or is dropped where the call would not admit it. After a call
-moves are measured from what it came to: no price of before it counts.
+order is left gathers for it, or is dropped where the call would not admit it. As trading goes on
+the call clears, stops that it reached enter, then messages that an outage kept. From then on moves
+are measured from what the call came to: no price of before it counts.
 
 During a call prices may move by `call_collar` around the last price at most; market orders stand at
 that edge. A limit beyond it is refused, and so is one that would meet an order beyond the other

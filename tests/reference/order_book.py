@@ -84,6 +84,10 @@ class Rules:
     """By step: call, halted or outage; else trading is continuous."""
     queues: bool = False
     """Whether messages of an outage wait for its end."""
+    call_interval: int = 0
+    """Steps from call to call where nothing else trades; 0: an ordinary order book."""
+    keeps: bool = True
+    """Whether orders outlive such a call."""
     move_ppm: int = 0
     """A trade further than this from the price `window_steps` ago sets off a call."""
     window_steps: int = 0
@@ -120,6 +124,10 @@ class ReferenceBook:
     interrupted: bool = False
     call_ends: int = 0
     queue: list[tuple[int, ...]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.rules.call_interval:
+            self.enter_phase("call")
 
     def rates(self, account: int) -> tuple[int, int]:
         return self.rules.rates.get(account, (self.maker_fee_ppm, self.taker_fee_ppm))
@@ -203,7 +211,7 @@ class ReferenceBook:
             if 0 < order.expiry_step < step:
                 self.cancel(order.account, order.serial)
         self.stops = [stop for stop in self.stops if not 0 < stop.order[6] < step]
-        called = "call" if step < self.call_ends else "continuous"
+        called = "call" if step < self.call_ends or self.rules.call_interval else "continuous"
         phase = self.rules.phases.get(step, called)
         if self.in_call and phase == "continuous":
             self.uncross()
@@ -217,6 +225,15 @@ class ReferenceBook:
             waiting, self.queue = self.queue, []
             for message in waiting:
                 self.receive(message)
+
+    def end_step(self) -> None:
+        """Where only calls trade, they clear as steps end."""
+        interval = self.rules.call_interval
+        if interval and self.phase == "call" and (self.step + 1) % interval == 0:
+            self.uncross()
+            for order in list(self.orders) if not self.rules.keeps else []:
+                self.cancel(order.account, order.serial)
+            self.enter_phase("call")
 
     def enter_phase(self, phase: str) -> None:
         self.phase, self.edges = phase, self.collar()
@@ -446,6 +463,8 @@ class ReferenceBook:
     ) -> Code:
         order = (account, side, size_lots, limit_ticks, flags, display_lots, expiry_step)
         if trigger_ticks:
+            if self.rules.call_interval:
+                return Code.INVALID
             if flags & POST_ONLY or expiry_step < 0 or 0 < expiry_step < self.step:
                 return Code.INVALID
             if not self.is_valid(self.once_in(order)):
