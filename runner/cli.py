@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from runner.console import say
-from runner.guard import shadowed
+from runner.guard import PACKAGES, shadowed
 
 app = typer.Typer(
     name="fathom",
@@ -210,6 +210,11 @@ def status(arguments: list[str]) -> int:
         return _refuse(str(error))
     except FathomError as error:
         say(f"fathom: {_line(str(error))}")
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in (*PACKAGES, "runner"):
+            raise
+        say(f"fathom: the source has gone while it was at work: no module {error.name} any more")
         return 1
     except KeyboardInterrupt:
         code = 130

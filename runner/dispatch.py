@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markets.errors import FathomError
 from runner import store
 from runner.child import ATTEMPTS, WorkerDied
 from runner.cluster import Crew
-from runner.execution import Status, Target, execute_chunk, failed, write
+from runner.execution import OtherCode, Status, Target, execute_chunk, failed, write
 from runner.limit import GRACE_SECONDS, TimeLimit
 from runner.progress import SweepProgress
+from runner.provenance import HOME, code_version
 from runner.spec import RunSpec
 
 LEAST_SECONDS, MOST_SECONDS = 1.0, 4.0
@@ -109,12 +111,19 @@ class Dispatcher:
         try:
             statuses = self._ray.get(reference)
         except errors.RayTaskError as error:
+            self._check_source(error.cause)
             raise error.cause from None
         except errors.RayError as error:
             self._died(chunk, error)
             return
         self._progress.report(statuses)
         self._time(statuses)
+
+    def _check_source(self, cause: Exception) -> None:
+        """A worker that could not load the source says so in many ways."""
+        ours, planned = code_version(HOME), self._target.code_version
+        if ours != planned and not isinstance(cause, FathomError):
+            raise OtherCode(f"the source in {HOME}", ours, planned) from None
 
     def _time(self, statuses: Sequence[Status]) -> None:
         """Mean duration of the runs so far."""

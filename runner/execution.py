@@ -23,21 +23,22 @@ from markets.errors import FathomError
 from runner import schemas, store
 from runner.limit import TimeLimit, limited
 from runner.memory import peak_bytes
-from runner.provenance import provenance
-from runner.spec import RunSpec, load_history, load_scenario
+from runner.provenance import ID_DIGITS, provenance
+from runner.spec import RunSpec, file_hash, load_history, load_scenario
 
 OnStep = Callable[[int, int], None]
 
 
 class OtherCode(FathomError):
-    """A worker whose source is not that which planned the sweep."""
+    """The source, or a file that a run reads, is not that with which the sweep was planned."""
 
-    def __init__(self, node: str, ours: str, planned: str) -> None:
+    def __init__(self, what: str, ours: str, planned: str) -> None:
         super().__init__(
-            f"the source on {node} is {ours}, but the sweep was planned with {planned}; "
+            f"{what} is {ours[:ID_DIGITS] or 'gone'}, but the sweep was planned with "
+            f"{planned[:ID_DIGITS]}; "
             "leave it alone while a sweep runs, then start the sweep again"
         )
-        self.versions = (node, ours, planned)
+        self.versions = (what, ours, planned)
 
     def __reduce__(self) -> tuple[type, tuple[str, ...]]:
         return type(self), self.versions
@@ -86,7 +87,8 @@ class Status:
 class Target:
     """Where a chunk goes: folder, the kinds of the varied parameters, the sweep's token.
 
-    `code_version` is the driver's: the run ids stand for it. `generation` tells newer from older.
+    `code_version` is the driver's, `files` the hashes of what the runs read: the run ids stand for
+    them. `generation` tells newer from older.
     """
 
     out: str
@@ -95,6 +97,7 @@ class Target:
     generation: int = 0
     limit_seconds: float | None = None
     code_version: str = field(default_factory=lambda: provenance().code_version)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def perform(
@@ -142,14 +145,20 @@ def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
     """Do runs and commit them as one part; raises OtherCode where the source is not the same."""
     ours = provenance().code_version
     if ours != target.code_version:
-        raise OtherCode(platform.node(), ours, target.code_version)
+        raise OtherCode(f"the source on {platform.node()}", ours, target.code_version)
     done = [perform(spec, None, target.limit_seconds, deadly=True) for spec in specs]
     write(done, target)
     return [status(each) for each in done]
 
 
 def write(done: Sequence[Done], target: Target) -> str:
-    """Commit finished runs as one part; returns its name."""
+    """Commit finished runs as one part; returns its name.
+
+    Raises OtherCode if a file that they may have read is not as it was.
+    """
+    for path, planned in target.files.items():
+        if (now := file_hash(path)) != planned:
+            raise OtherCode(path, now, planned)
     origin = _origin([each.spec for each in done])
     tables = {}
     for name in TABLES:

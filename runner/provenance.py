@@ -23,6 +23,8 @@ from runner import __file__ as runner_file
 PACKAGES = ("agents", "experiments", "markets", "runner")
 LIBRARIES = ("fathom-markets", "mesa", "numba", "numpy", "pandas", "pyarrow", "ray", "scipy")
 ID_DIGITS = 16
+HOME = Path(runner_file).resolve().parent.parent
+"""Where the four packages lie."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,9 @@ class Provenance:
 @functools.cache
 def provenance() -> Provenance:
     """Of the code that is running."""
-    home = Path(runner_file).resolve().parent.parent
-    commit = _git(home, "rev-parse", "HEAD")
-    dirty = bool(commit) and bool(_git(home, "status", "--porcelain", "--", *PACKAGES))
-    return Provenance(code_version(home), commit, dirty, versions())
+    commit = _git(HOME, "rev-parse", "HEAD")
+    dirty = bool(commit) and bool(_git(HOME, "status", "--porcelain", "--", *PACKAGES))
+    return Provenance(code_version(HOME), commit, dirty, versions())
 
 
 def code_version(home: Path) -> str:

@@ -86,7 +86,7 @@ def plan_runs(request: Request, seeds: Sequence[int], varied: Sequence[str]) -> 
     values = params.model_dump(mode="json")
     columns = {each: value_at(values, each) for each in varied}
     overrides = dict(request.overrides)
-    source = [_scenario_identity(name), path and _file_hash(path), provenance().code_version]
+    source = [_scenario_identity(name), path and file_hash(path), provenance().code_version]
     return [
         RunSpec(
             scenario=name,
@@ -166,11 +166,19 @@ def value_at(values: Mapping[str, Any], path: str) -> Any:
 
 
 def _scenario_identity(name: str) -> list[str]:
-    return [Path(name).stem, _file_hash(name)] if name.endswith(".py") else [name]
+    return [Path(name).stem, file_hash(name)] if name.endswith(".py") else [name]
 
 
-def _file_hash(path: str) -> str:
-    return _hash_of_file(path, _changed(path))
+def files_of(spec: RunSpec) -> dict[str, str]:
+    """The files of the user that a run reads, with their hashes."""
+    scenario = spec.scenario if spec.scenario.endswith(".py") else None
+    return {path: file_hash(path) for path in (scenario, spec.history) if path is not None}
+
+
+def file_hash(path: str) -> str:
+    """Of the content as it is now; empty if there is none."""
+    changed = _changed(path)
+    return _hash_of_file(path, changed) if changed else ""
 
 
 @functools.lru_cache(maxsize=64)

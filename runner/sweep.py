@@ -29,7 +29,7 @@ from runner.interrupt import status_of, terminable
 from runner.overrides import quoted
 from runner.progress import SweepProgress
 from runner.results import Results
-from runner.spec import RunSpec
+from runner.spec import RunSpec, files_of
 from runner.summary import print_plan, summarise_sweep
 
 
@@ -154,7 +154,8 @@ def _resume(plan: Plan, folder: Folder, token: str, options: Options) -> None:
     if not todo:
         return
     newest = store.next_generation(folder)
-    target = Target(folder.uri, plan.kinds, token, newest, plan.limit_seconds)
+    limit, files = plan.limit_seconds, files_of(todo[0])
+    target = Target(folder.uri, plan.kinds, token, newest, limit, files=files)
     with SweepProgress(todo) as progress:
         work(todo, target, options, progress)
     folder.write(SWEEP_FILE, plan.text.encode())

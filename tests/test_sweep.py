@@ -275,6 +275,61 @@ def test_a_worker_with_other_code_refuses(tmp_path):
     assert not files("out")
 
 
+@pytest.mark.parametrize("change", [lambda file: file.write_text("x"), Path.unlink])
+def test_a_scenario_file_that_changes_meanwhile_ends_the_sweep_and_gives_no_row(
+    change, capsys, monkeypatch
+):
+    mine = Path("mine.py")
+    mine.write_text(Path(TINY).read_text())
+    Path("study.toml").write_text(f"scenario = 'mine.py'\n{GRID}")
+
+    def changed(spec, **how):
+        done = perform(spec, **how)
+        if spec.seed == 2:
+            change(mine)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "perform", changed)
+        assert cli.status(["sweep", "study.toml", "--workers", "0", "--out", "out"]) == 1
+    assert "mine.py is " in (said := capsys.readouterr().err)
+    assert "but the sweep was planned with" in said
+    assert set(store.committed("out").values()) == {"ok"}
+    mine.write_text(Path(TINY).read_text())
+    assert cli.status(["sweep", "study.toml", "--workers", "0", "--out", "out"]) == 0
+    assert len(runner.load("out").runs) == 6
+
+
+def test_a_source_that_vanishes_is_said_without_a_traceback(capsys, monkeypatch):
+    def gone(reference):
+        raise ray_exceptions.RayTaskError.__new__(ray_exceptions.RayTaskError)
+
+    ray = FakeRay(set())
+    cause = ModuleNotFoundError("No module named 'runner.spec'", name="runner.spec")
+    monkeypatch.setattr(ray_exceptions.RayTaskError, "cause", cause, raising=False)
+    ray.get = gone
+    with pytest.raises(ModuleNotFoundError):
+        dispatch(ray)
+    monkeypatch.setattr("runner.dispatch.code_version", lambda home: "")
+    with pytest.raises(OtherCode, match="is gone, but the sweep was planned with"):
+        dispatch(ray)
+
+
+def test_a_module_of_ours_that_is_gone_is_said_without_a_traceback(capsys, monkeypatch):
+    def gone(name):
+        def refuse(*given):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        return refuse
+
+    monkeypatch.setattr("runner.sweep.run_sweep", gone("runner.figures"))
+    assert cli.status(["sweep", "study.toml"]) == 1
+    assert "no module runner.figures any more" in capsys.readouterr().err
+    monkeypatch.setattr("runner.sweep.run_sweep", gone("numpy"))
+    with pytest.raises(ModuleNotFoundError):
+        cli.status(["sweep", "study.toml"])
+
+
 def test_a_sweep_whose_folder_another_takes_over_stops_and_leaves_it_alone(capsys, monkeypatch):
     file = study(GRID)
     theirs = Path("out/steps/.part-theirs.tmp")
