@@ -39,6 +39,14 @@ FAMILIES = (
     {"stages": ("backstop", "fund", "adl"), "backstop_price": "two_thirds"},
     {"stages": ("orders", "backstop", "fund", "adl", "social"), "takeover_ppm": 500_000},
     {"stages": ("orders", "fund", "adl"), "step": "tier"},
+    {"stages": ("orders", "fund", "adl"), "rest_seconds": 3 * STEP_SECONDS},
+    {
+        "stages": ("backstop", "fund", "adl"),
+        "rest_seconds": 1e6,
+        "adl_trigger_ppm": 300_000,
+        "adl_stop_ppm": 250_000,
+    },
+    {"stages": ("fund", "adl", "social"), "rest_seconds": 1e6, "ranking": "pro_rata"},
     {"stages": ("orders", "fund", "social"), "clawback_seconds": 5 * STEP_SECONDS},
 )
 

@@ -114,7 +114,7 @@ class Duel:
     def ids(self):
         """The venue's ids of the model's orders, through each account's own list."""
         found = {}
-        for user in self.bench.users:
+        for user in [*self.bench.users, self.model.fund]:
             order, _ = self.bench.venue.book.own_orders(user)
             own = [o for o in reversed(self.model.orders) if o.account == user]
             found |= {id(o): int(key) for o, key in zip(own, order, strict=True)}
@@ -136,7 +136,7 @@ class Duel:
         floored = self.bench.balances[terms.vault, terms.quote] - sum(values)
         holders = sum(account.contracts != 0 for account in model.accounts.values())
         assert 0 <= floored <= (holders if model.terms.inverse else 0)
-        for user in self.bench.users:
+        for user in [*self.bench.users, model.fund]:
             _, rows = venue.book.own_orders(user)
             own = [o for o in reversed(model.orders) if o.account == user]
             got = zip(rows["side"], rows["price_ticks"], rows["remaining_lots"], strict=True)
@@ -152,11 +152,13 @@ class Duel:
         self.model.fills.clear()
         assert not list(faults(venue.book))
         forced = fills[fills["reason"] == Reason.LIQUIDATION]
-        forced = forced[forced["taker"] == venue._terms.fund]
         sign = -1 if self.model.terms.inverse else 1
         explained = 0
-        for side, lots, quote in forced[["side", "size_lots", "quote_atoms"]].tolist():
-            explained += self.model.value(side * lots, self.model.mark) - sign * side * quote
+        for who, way in (("taker", 1), ("maker", -1)):
+            own = forced[forced[who] == venue._terms.fund]
+            for side, lots, quote in own[["side", "size_lots", "quote_atoms"]].tolist():
+                side *= way
+                explained += self.model.value(side * lots, self.model.mark) - sign * side * quote
         for reason in (Reason.LIQUIDATION, Reason.INSURANCE, Reason.ADL):
             rows = flows[flows["reason"] == reason]
             for who, way in (("receiver", 1), ("payer", -1)):

@@ -54,6 +54,7 @@ class CloseRule(NamedTuple):
     backstop_unwind_ppm: int
     adl_mark_thirds: int
     adl_trigger_ppm: int
+    rest_seconds: float
     pooled: int
     band_ppm: int
 
@@ -100,6 +101,7 @@ def close_rule(
         backstop_unwind_ppm=rule.value("backstop_unwind_ppm"),
         adl_mark_thirds=MARK_THIRDS[rule.value("adl_price")],
         adl_trigger_ppm=rule.value("adl_trigger_ppm"),
+        rest_seconds=float(rule.value("rest_seconds")),
         pooled=pooled.get(ranking, 0),
         band_ppm=band_ppm,
     )

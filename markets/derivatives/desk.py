@@ -2,7 +2,7 @@
 
 A trade moves contracts one way and their cost in claims the other (see `positions`). Fees are
 rounded up, rebates down, each fill for itself; a forced trade (a liquidation) pays no taker fee and
-earns no rebate, so that the fee account never owes. Reduce-only
+earns no rebate, so that the fee account never owes; the fund's own order is free. Reduce-only
 orders are cut to what their account still holds, and go when that is nothing. Meeting one's own
 order cancels the resting one. Open lots by account count what may add to a position: all resting
 orders but the reduce-only ones. Nothing is in escrow. An order that can only reduce enters without
@@ -143,7 +143,7 @@ def record_fill(desk: Desk, taker: int, maker: int, terms_of_fill: tuple[int, ..
 def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> int:
     """Trade up to `lots` with the first order in line; returns lots, 0 where that was dropped.
 
-    A forced trade pays no taker fee and earns its maker no rebate.
+    A forced trade pays no taker fee and earns its maker no rebate; the fund's order is free.
     """
     book, positions, terms = desk.book, desk.positions, desk.terms
     slot = front(book, -side)
@@ -163,6 +163,8 @@ def trade_front(desk: Desk, taker: int, side: int, lots: int, reason: int) -> in
         taker_fee = ppm_up(quote_atoms, terms.taker_fee_ppm)
     else:
         maker_fee = max(0, maker_fee)
+    if maker == terms.fund:
+        maker_fee = 0
     take_lots(positions, terms, taker, side * traded, cost)
     take_lots(positions, terms, maker, -side * traded, -cost)
     positions.balances[taker, terms.margin] -= taker_fee

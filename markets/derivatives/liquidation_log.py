@@ -4,7 +4,7 @@
 fund offering what they still have. A clawback closes nothing. At the mark, with E what the account
 was worth there, a row says who paid whom:
 
-    orders      account -> book and fee          fund = fee
+    orders      account -> book and fee          fund = fee + what its order gained of book
     backstop    backstop = E - fund              below 0 it paid the account's debt
     fund        fund - socialised = E - book + adl
     holding     fund - socialised = -book + adl
@@ -37,9 +37,18 @@ from markets.derivatives.liquidation_work import (
     FILLED,
     HELD,
     LOTS,
+    ROW,
+    TAKER,
 )
 from markets.derivatives.liquidator import forgone_atoms
-from markets.derivatives.positions import Integers, Terms, value_atoms
+from markets.derivatives.positions import (
+    Integers,
+    Positions,
+    Terms,
+    equity_column,
+    share_up,
+    value_atoms,
+)
 from markets.outcomes import Fills, Reason
 
 _STAGES = np.array(["orders", "backstop", "fund", "unwinding", "holding", "clawback"], dtype=object)
@@ -89,6 +98,30 @@ class _Traded(NamedTuple):
     gained_atoms: Integers
 
 
+def sold_by_order(
+    positions: Positions, terms: Terms, fills: Fills, claim_atoms: int
+) -> tuple[CloseOuts, int]:
+    """Fills of the fund's order with takers, as a close-out of what it held; its claim then.
+
+    Seen from the fund: it is the taker of the fills that are returned.
+    """
+    fund = np.array([terms.fund])
+    change = int((-fills["side"] * fills["size_lots"]).sum())
+    held = int(positions.balances[terms.fund, terms.contract]) - change
+    row = np.zeros((1, ROW), np.int64)
+    row[0, [ACCOUNT, LOTS, BY, HELD, TAKER]] = terms.fund, held, BY_HOLDING, held, terms.fund
+    row[0, ATOMS] = -claim_atoms
+    row[0, EQUITY] = claim_atoms + value_atoms(terms, held, terms.mark_ticks)
+    left, claim = abs(held), claim_atoms
+    for lots in fills["size_lots"].tolist():
+        claim -= share_up(claim, lots, left)
+        left -= lots
+    before = equity_column(positions, terms, fund)[0] + forgone_atoms(fills, terms).sum()
+    seen = fills.copy()
+    seen["taker"], seen["maker"], seen["side"] = fills["maker"], fills["taker"], -fills["side"]
+    return CloseOuts(row, seen, terms, int(before)), claim
+
+
 def _traded(made: CloseOuts, fills: Fills, place: Integers) -> _Traded:
     """The fills summed over the rows that they belong to."""
     sums = np.zeros((3, len(made.rows)), np.int64)
@@ -121,8 +154,10 @@ def _log_of(made: CloseOuts, form: ContractForm) -> tuple[NDArray[np.generic], .
     book = _traded(made, fills[~deleveraged], place[~deleveraged])
     adl = _traded(made, fills[deleveraged], place[deleveraged])
     takes = (by == BY_FUND) | (by == BY_HOLDING)
+    rested = fills["maker"] == terms.fund
     change = np.where(by == BY_FUND, equity, 0) + rows[:, FEE]
     change += np.where(takes, -book.gained_atoms - adl.gained_atoms, 0)
+    change += _traded(made, fills[rested], place[rested]).gained_atoms
     after = before + np.cumsum(change)
     debt = np.maximum(-np.concatenate([[before], after]), 0)
     backstop = np.where(by == BY_BACKSTOP, equity - rows[:, FEE], 0)

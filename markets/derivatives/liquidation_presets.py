@@ -114,6 +114,7 @@ PLAIN: dict[str, Any] = {
     "backstop_price": ClosePrice.BANKRUPTCY,
     "backstop_in_debt": True,
     "backstop_unwind_ppm": 100_000,
+    "rest_seconds": 0.0,
     "adl_price": ClosePrice.BANKRUPTCY,
     "adl_trigger_ppm": 0,
     "adl_stop_ppm": 0,

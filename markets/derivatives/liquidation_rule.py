@@ -4,7 +4,8 @@ An account below maintenance passes the listed stages until it is safe or gone:
 
     orders     its own immediate orders into the book, a step at a time, a fee to the fund
     backstop   accounts with capital of their own take position and margin, up to their limits
-    fund       the insurance fund takes them and sells into the book while it can pay
+    fund       the insurance fund takes them and sells into the book while it can pay; or it rests
+               them there at the bankruptcy price, and pays after `rest_seconds` (`fund_order`)
     adl        what is left is closed against opposite positions, in a queue or pro rata
     social     the fund sells at any price; winners of the period give back what it then owes
 
@@ -84,6 +85,8 @@ class LiquidationRule(Params):
     """Whether backstops take positions worth less than nothing."""
     backstop_unwind_ppm: int | None = Field(default=None, gt=0, le=PPM)
     """Part of its position that a backstop offers to the book each step."""
+    rest_seconds: float | None = Field(default=None, ge=0)
+    """How long the fund rests lots at the bankruptcy price before it spends; 0: it never rests."""
     adl_price: ClosePrice | None = None
     """What the opposite side pays in ADL, as with backstops."""
     adl_trigger_ppm: int | None = Field(default=None, ge=0, lt=PPM)
@@ -113,6 +116,8 @@ class LiquidationRule(Params):
         for field in REQUIRED.get(self.preset, ()):
             if getattr(self, field) is None:
                 raise ValueError(f"{field} must be set for the preset {self.preset.value}")
+        if self.value("rest_seconds") and not self.has(Stage.FUND):
+            raise ValueError("rest_seconds needs the stage fund")
         if self.value("adl_stop_ppm") > self.value("adl_trigger_ppm"):
             raise ValueError("adl_stop_ppm must be at most adl_trigger_ppm")
         return self

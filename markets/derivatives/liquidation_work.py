@@ -18,18 +18,19 @@ from markets.derivatives.brackets import Brackets
 from markets.derivatives.close_rule import CloseRule
 from markets.derivatives.positions import Floats, Integers
 
-PLACES = 22
+PLACES = 24
 STARTED, NEXT, WRITTEN, SIDE, SIZE, CLOSED, CLAIM, HELD_CLAIM = range(8)
 RANKED_LONGS, RANKED_SHORTS, HEAD_LONGS, HEAD_SHORTS, STAGE = range(8, 13)
 EXTRA, EXTRA_FROM, VOLUME, PREMATURE, SWEPT = range(13, 18)
-FLOOR, STOP_ABOVE, ADL_ON, ADL_TO = range(18, PLACES)
+FLOOR, STOP_ABOVE, ADL_ON, ADL_TO, IN_TIME, WAITS = range(18, PLACES)
 """Places of the progress: whether the step has begun, next unsafe account, rows written; side,
 lots, lots closed and claim in hand; claim that came with what the fund could not close before;
 whether longs and shorts are ranked, the first row of either queue that is not done with; stage of
 what is in hand; what the fund adds to the claim in ADL, and the lots closed before; volume that
 orders have made; whether ADL ran while the book could be paid; whether all that is held has been
 offered to the winners together; cash below which the fund spends nothing, value of the fund above
-which ADL stops, whether ADL is on (`drawdown`), lots closed at which ADL stops."""
+which ADL stops, whether ADL is on (`drawdown`), lots closed at which ADL stops; whether it is too
+early for the fund to spend, whether lots in hand wait in its order (`fund_order`)."""
 
 ACCOUNT, LOTS, EQUITY, BY, ATOMS, FEE, HELD, FILLED, TAKER = range(9)
 ROW = 9

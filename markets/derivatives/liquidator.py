@@ -26,6 +26,7 @@ from markets.derivatives.contract import INVERSE
 from markets.derivatives.deleveraging import Queue, queue_of
 from markets.derivatives.desk import Desk
 from markets.derivatives.drawdown import Drawdown, drawdown_of
+from markets.derivatives.fund_order import offer_held
 from markets.derivatives.liquidation_work import (
     ACCOUNT,
     ADL_ON,
@@ -36,6 +37,7 @@ from markets.derivatives.liquidation_work import (
     FEE,
     FLOOR,
     HELD_CLAIM,
+    IN_TIME,
     PLACES,
     PREMATURE,
     RANKED_LONGS,
@@ -90,6 +92,8 @@ class Liquidator:
         self._accounts, self._ratios = np.empty(accounts, np.int64), np.empty(accounts, np.float64)
         self._last_forced = np.full(accounts, -np.inf)
         self._waiting = np.zeros(0, np.int64)
+        self._held_since = np.inf
+        """When the fund last began to hold lots."""
 
     def unsafe(self, positions: Positions, terms: Terms) -> NDArray[np.int64]:
         """Accounts below maintenance or in debt, lowest margin ratio first."""
@@ -117,6 +121,8 @@ class Liquidator:
         progress[[STARTED, SWEPT]] = debts
         progress[HELD_CLAIM] = self.held_claim
         close, drawdown = self._rule.close, self._drawdown
+        held_since = self._held_since if self._holds(desk) else moment.seconds
+        progress[IN_TIME] = moment.seconds - held_since < close.rest_seconds
         progress[ADL_ON] = drawdown.on
         progress[[FLOOR, STOP_ABOVE]] = drawdown.levels()
         most_rows = (2 + len(close.backstops)) * (len(unsafe) + 1) + 1
@@ -137,11 +143,20 @@ class Liquidator:
             else:
                 shorts, progress[RANKED_SHORTS] = self._queue(desk, -1), 1
         self.held_claim, drawdown.on = int(progress[HELD_CLAIM]), bool(progress[ADL_ON])
+        self._held_since = held_since if self._holds(desk) else np.inf
         rows = work.rows[: progress[WRITTEN]]
         if progress[PREMATURE]:
             raise BrokenInvariant("deleveraged while the fund could pay", "", "", 0)
         _prove(desk, rows, self._fund(desk) - before)
         return rows
+
+    def offer_held(self, desk: Desk) -> None:
+        """Let the fund's order rest, where the rule has one; the book must have room for it."""
+        if self._rule.close.rest_seconds > 0:
+            offer_held(desk, self.held_claim, not self._drawdown.on)
+
+    def _holds(self, desk: Desk) -> bool:
+        return bool(desk.positions.balances[desk.terms.fund, desk.terms.contract])
 
     def _fund(self, desk: Desk) -> int:
         fund = np.array([desk.terms.fund])
@@ -203,9 +218,11 @@ def _prove(desk: Desk, rows: Rows, change_atoms: int) -> None:
     """Raise unless takeovers, fees, ADL and the fund's trades explain the change of the fund."""
     fills = desk.fills[: desk.fill_count[0]]
     own = fills[fills["taker"] == desk.terms.fund]
+    rested = fills[fills["maker"] == desk.terms.fund]
     explained = int(forgone_atoms(own, desk.terms).sum() + rows[:, FEE].sum())
+    explained -= int(forgone_atoms(rested, desk.terms).sum())
     explained += int(rows[rows[:, BY] == BY_FUND, EQUITY].sum())
-    slack = 2 * (len(own) + len(rows) + 1) if desk.terms.form == INVERSE else 0
+    slack = 2 * (len(own) + len(rested) + len(rows) + 1) if desk.terms.form == INVERSE else 0
     if abs(change_atoms - explained) > slack:
         rule = "the fund's change is not what liquidations explain"
         raise BrokenInvariant(rule, "", "", change_atoms - explained)

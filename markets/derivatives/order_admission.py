@@ -138,11 +138,19 @@ def _inverse_solvent_limit(terms: Terms, signed_lots: int, claim: int, fee_ppm: 
 def solvent_limit(desk: Desk, account: int, side: int, fee_ppm: int) -> int:
     """Worst price in ticks at which the position can go, fees paid, without leaving a debt.
 
-    One atom a lot is kept for the rounding of fees. Below 1 a buyer cannot pay any price.
+    One atom a lot is kept for the rounding of fees.
     """
-    terms = desk.terms
-    contracts = abs(desk.positions.balances[account, terms.contract])
-    claim = backing_atoms(desk.positions, terms, account) - contracts
+    contracts = abs(desk.positions.balances[account, desk.terms.contract])
+    claim = backing_atoms(desk.positions, desk.terms, account) - contracts
+    return covered_limit(desk.terms, side, contracts, claim, fee_ppm)
+
+
+@kernel()
+def covered_limit(terms: Terms, side: int, contracts: int, claim: int, fee_ppm: int) -> int:
+    """Worst price in ticks at which an order costs, with fees, no more than a claim.
+
+    Below 1 a buyer cannot pay any price.
+    """
     if terms.form == INVERSE:
         return _inverse_solvent_limit(terms, side * contracts, claim, fee_ppm)
     tick_atoms = contracts * terms.notional_atoms

@@ -29,7 +29,12 @@ from markets.derivatives.desk import Desk, Rules, clear_book
 from markets.derivatives.expiry import SettlementWindow
 from markets.derivatives.funding_meter import FundingMeter, FundingPrice, crosses
 from markets.derivatives.funding_payment import funding_flows, pay_funding, payments
-from markets.derivatives.liquidation_log import CloseOuts, LiquidationLog, liquidation_log
+from markets.derivatives.liquidation_log import (
+    CloseOuts,
+    LiquidationLog,
+    liquidation_log,
+    sold_by_order,
+)
 from markets.derivatives.liquidation_presets import Stage
 from markets.derivatives.liquidation_work import BY, BY_BACKSTOP, LOTS
 from markets.derivatives.liquidator import liquidation_flows, liquidator_of, most_fills
@@ -156,7 +161,9 @@ class Perpetual(Venue):
         rows = len(ledger.owner)
         self.book.ensure(accounts=rows)
         elsewhere = ledger.domain != ledger.domain_names.index(self.domain)
-        self.book.bar(np.union1d(np.flatnonzero(elsewhere), self.accounts))
+        elsewhere[self.accounts] = True
+        elsewhere[self._terms.fund] = False
+        self.book.bar(np.flatnonzero(elsewhere))
         self._positions = no_positions(ledger.balances, self._terms)
         self._payments = payments(rows, self.funding.is_continuous)
         self._margin = MarginRules(self.params, self.form)
@@ -283,7 +290,13 @@ class Perpetual(Venue):
         codes = np.empty(len(intents), np.int64)
         desk = self._desk(self.book.count + 2 * len(limits))
         execute(desk, intents, codes)
-        self._keep(desk)
+        fills = self._keep(desk)
+        sold = fills[fills["maker"] == self._terms.fund]
+        if len(sold):
+            made, self._liquidator.held_claim = sold_by_order(
+                self._positions, self._terms, sold, self.held_claim
+            )
+            self._liquidations.append(made)
         self._leave_house()
         return codes
 
@@ -372,6 +385,8 @@ class Perpetual(Venue):
             debtors = unsafe[balances[unsafe, terms.contract] == 0]
             if len(debtors):
                 self._close(debtors, moment, debts=True)
+            self.book.ensure(1)
+            self._liquidator.offer_held(self._desk(0))
         owes = balances[terms.fund, terms.margin] < 0 and not terms.grouped
         short = bool(owes or balances[terms.fund, terms.contract])
         if short and not self._short:
@@ -386,7 +401,8 @@ class Perpetual(Venue):
         before = int(equity_column(self._positions, self._terms, np.array([fund]))[0])
         rows, fills = self._liquidator.run(desk, unsafe, moment, debts), self._keep(desk)
         self._flows += liquidation_flows(rows, fills, self._terms)
-        self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
+        if len(rows):
+            self._liquidations.append(CloseOuts(rows, fills, self._terms, before))
         self._tally.add_close_outs(rows)
         taken = np.abs(rows[rows[:, BY] == BY_BACKSTOP, LOTS]).sum()
         if taken:

@@ -174,6 +174,14 @@ def _transfer(desk: Desk, account: int, collateral_atoms: int, flags: int) -> in
 
 
 @kernel()
+def _may_send(desk: Desk, account: int) -> bool:
+    """Whether intents of the account are heard; the fund's order is not placed by intents."""
+    if account <= 0 or account >= len(desk.book.heads):
+        return False
+    return account != desk.terms.fund and desk.book.heads[account] >= 0
+
+
+@kernel()
 def _is_plain(intent: Any) -> bool:
     """Whether an order asks for neither trigger, nor display, nor expiry."""
     return intent.trigger_ticks == 0 and intent.display_lots == 0 and intent.expiry_step == 0
@@ -186,7 +194,7 @@ def execute(desk: Desk, intents: NDArray[np.void], codes: NDArray[np.int64]) -> 
         intent = intents[row]
         account, action = intent.account, intent.action
         code = _INVALID
-        if account <= 0 or account >= len(desk.book.heads) or desk.book.heads[account] < 0:
+        if not _may_send(desk, account):
             pass
         elif action == PLACE and _is_plain(intent):
             order = Order(account, intent.side, intent.size, intent.limit, intent.flags)

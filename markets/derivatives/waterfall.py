@@ -12,7 +12,8 @@ at 0 or above: better than b pays the fund, worse draws on it. What the book can
 closed against opposite positions (`deleveraging`), or (social) sold at any price within the band
 with the fund in debt. Where nobody is left, or the fund has not fallen as far as ADL takes
 (`drawdown`; the 0 above is then the level that starts it), the fund keeps the lots with their part
-of m and tries again in each later step. Order: lowest margin ratio first, then account; each side
+of m and tries again in each later step; or it rests them there at b, and spends only later
+(`fund_order`). Order: lowest margin ratio first, then account; each side
 is ranked once a step. What lots take along: `takeover`. Sources: `liquidation_presets`.
 """
 
@@ -30,6 +31,7 @@ from markets.derivatives.deleveraging import (
 )
 from markets.derivatives.desk import Desk, drop_orders, trade_front
 from markets.derivatives.forced_orders import close_by_orders, unwind_backstop
+from markets.derivatives.fund_order import claim_left
 from markets.derivatives.liquidation_work import (
     ADL_ON,
     ADL_TO,
@@ -42,6 +44,7 @@ from markets.derivatives.liquidation_work import (
     HEAD_LONGS,
     HEAD_SHORTS,
     HELD_CLAIM,
+    IN_TIME,
     NEXT,
     PREMATURE,
     RANKED_LONGS,
@@ -52,6 +55,7 @@ from markets.derivatives.liquidation_work import (
     STARTED,
     STOP_ABOVE,
     SWEPT,
+    WAITS,
     Liquidation,
     Stop,
 )
@@ -95,10 +99,15 @@ def _cash_after(desk: Desk, progress: Integers, price_ticks: int, lots: int) -> 
 
 @kernel()
 def payable_lots(desk: Desk, progress: Integers, price_ticks: int) -> int:
-    """How many of the lots left the fund can close at a price and have its floor left."""
+    """How many of the lots left the fund can close at a price and have its floor left.
+
+    While there is time to wait, all or none: it spends nothing.
+    """
     left, floor = progress[SIZE] - progress[CLOSED], progress[FLOOR]
     before = _cash_after(desk, progress, price_ticks, 0)
     after = _cash_after(desk, progress, price_ticks, left)
+    if progress[WAITS] == 1 and progress[IN_TIME] == 1:
+        return left if after >= before else 0
     if after >= min(before, floor):
         return left
     if before < floor:
@@ -139,6 +148,25 @@ def _close_at_any_price(desk: Desk, progress: Integers, band_ppm: int) -> None:
 
 
 @kernel()
+def _adl_is_on(desk: Desk, work: Liquidation) -> bool:
+    """Whether ADL, once started by the fund's fall, still goes on; stops it where it does not."""
+    progress = work.progress
+    if progress[ADL_ON] == 1:
+        equity = equity_atoms(desk.positions, desk.terms, desk.terms.fund)
+        progress[ADL_ON] = 0 if equity > progress[STOP_ABOVE] else 1
+    return progress[ADL_ON] == 1
+
+
+@kernel()
+def _may_wait(desk: Desk, work: Liquidation) -> bool:
+    """Whether the fund rests what it takes, and is worth enough at the mark to go on with that."""
+    if work.rule.rest_seconds == 0 or _adl_is_on(desk, work):
+        return False
+    equity = equity_atoms(desk.positions, desk.terms, desk.terms.fund)
+    return equity > 0 and equity >= work.progress[FLOOR]
+
+
+@kernel()
 def _set_in_hand(progress: Integers, signed_lots: int, claim_atoms: int) -> None:
     """Begin to close lots of the fund that came with a claim; a claim without lots is cash."""
     progress[SIDE] = 1 if signed_lots > 0 else -1
@@ -167,7 +195,12 @@ def _take_up_held(desk: Desk, progress: Integers) -> None:
 
 @kernel()
 def _go_on_with_held(desk: Desk, work: Liquidation) -> None:
-    """Set in hand what the fund could not close before, and write it down as its own close-out."""
+    """Set in hand what the fund could not close before, and write it down as its own close-out.
+
+    Lots that rest in the book stay there.
+    """
+    if work.progress[IN_TIME] == 1 and _may_wait(desk, work):
+        return
     terms, claim = desk.terms, work.progress[HELD_CLAIM]
     held = desk.positions.balances[terms.fund, terms.contract]
     if held != 0:
@@ -235,7 +268,9 @@ def _turn(desk: Desk, work: Liquidation, account: int) -> None:
         return
     due = _is_due(desk, work, account)
     if rule.orders and (rule.orders_when_due or not due):
+        fills, held = desk.fill_count[0], desk.positions.balances[terms.fund, terms.contract]
         close_by_orders(desk, work, account)
+        work.progress[HELD_CLAIM] = claim_left(desk, fills, held, work.progress[HELD_CLAIM])
         if not _is_unsafe(desk, work.maintenance, account):
             return
         due = due and _is_due(desk, work, account)
@@ -253,19 +288,11 @@ def _begin_step(desk: Desk, work: Liquidation) -> None:
     for account in work.unsafe:
         drop_orders(desk, account)
     work.progress[STARTED] = 1
+    fills, held = desk.fill_count[0], desk.positions.balances[desk.terms.fund, desk.terms.contract]
     for place in range(len(work.rule.backstops)):
         unwind_backstop(desk, work, work.rule.backstops[place, BACKSTOP])
+    work.progress[HELD_CLAIM] = claim_left(desk, fills, held, work.progress[HELD_CLAIM])
     _go_on_with_held(desk, work)
-
-
-@kernel()
-def _adl_is_on(desk: Desk, work: Liquidation) -> bool:
-    """Whether ADL, once started by the fund's fall, still goes on; stops it where it does not."""
-    progress = work.progress
-    if progress[ADL_ON] == 1:
-        equity = equity_atoms(desk.positions, desk.terms, desk.terms.fund)
-        progress[ADL_ON] = 0 if equity > progress[STOP_ABOVE] else 1
-    return progress[ADL_ON] == 1
 
 
 @kernel()
@@ -335,11 +362,15 @@ def _deleverage(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> i
 def _pass_stages(desk: Desk, work: Liquidation, longs: Queue, shorts: Queue) -> int:
     """What the rule lists for lots in hand, one after the other; returns what must be ranked."""
     progress, rule = work.progress, work.rule
+    if progress[STAGE] == 0:
+        progress[WAITS] = 1 if _may_wait(desk, work) else 0
     while progress[STAGE] < len(rule.in_hand) and progress[CLOSED] < progress[SIZE]:
         stage = rule.in_hand[progress[STAGE]]
         if stage == FUND:
             if not _adl_is_on(desk, work):
                 _close_in_book(desk, progress)
+        elif progress[WAITS] == 1:
+            pass
         elif stage != ADL:
             _close_at_any_price(desk, progress, rule.band_ppm)
         elif (rule.pooled == 0 or progress[SWEPT] == 1) and _may_deleverage(desk, work):

@@ -15,7 +15,8 @@ from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.ranking import Ranking
 from markets.intents import DEPOSIT, WITHDRAW
 from markets.outcomes import Code, Reason
-from tests.reference.perpetual import MILLION, Reference, share
+from markets.spot.book import MAX_PRICE_TICKS
+from tests.reference.perpetual import MILLION, Order, Reference, share
 
 WEIGHT = {ClosePrice.BANKRUPTCY: 0, ClosePrice.TWO_THIRDS: 1, ClosePrice.MARK: 3}
 NEVER = -(10**12)
@@ -65,6 +66,9 @@ class RuledReference(Reference):
     last: dict[int, float] = field(default_factory=dict)
     samples: list[tuple[float, int]] = field(default_factory=list)
     adl_on: bool = False
+    held_since: float | None = None
+    highest_ticks: int = 4_095
+    """Of the book: the fund's order does not rest above."""
     deposited: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
     step_seconds: float = 60.0
@@ -101,24 +105,33 @@ class RuledReference(Reference):
     # A step of it
 
     def liquidate(self):
+        fund = self.accounts[self.fund]
+        if not fund.contracts:
+            self.held_since = None
+        waited = 0 if self.held_since is None else self.seconds - self.held_since
+        self.in_time = waited < self.value_of("rest_seconds")
         rows = sorted(filter(self.unsafe, self.users()), key=self.ratio)
         self.begin_step(rows)
         self.used, self.queues = 0, {}
         self.drop(rows)
         for vault in self.vaults:
             self.unwind(vault.row)
-        self.take_up_held(sweep=False)
+        if not (self.in_time and self.waits()):
+            self.take_up_held(sweep=False)
         for row in rows:
             if self.unsafe(row):
                 self.turn(row)
-        if self.ranking in (Ranking.PRO_RATA, Ranking.LARGEST):
+        pooled = self.ranking in (Ranking.PRO_RATA, Ranking.LARGEST)
+        if pooled and not (self.in_time and self.waits()):
             self.take_up_held(sweep=True)
         debtors = [row for row in self.users() if self.unsafe(row)]
         debtors = [row for row in debtors if not self.accounts[row].contracts]
         self.drop(debtors)
         for row in debtors:
             self.fund_takes(row, 0)
-        fund = self.accounts[self.fund]
+        if fund.contracts and self.held_since is None:
+            self.held_since = self.seconds
+        self.offer_held()
         self.stranded += bool(fund.contracts or fund.claim < 0)
 
     def drop(self, rows):
@@ -383,16 +396,64 @@ class RuledReference(Reference):
         if held:
             self.close(Hand(1 if held > 0 else -1, abs(held), claim), sweep)
 
+    # The fund's order
+
+    def waits(self):
+        """Whether the fund goes on with its order: it is not exhausted at the mark."""
+        on = self.value_of("rest_seconds") and not self.adl_goes_on()
+        return on and self.equity(self.fund) > 0 and self.equity(self.fund) >= self.level("trigger")
+
+    def trade(self, taker, side, lots, reason):
+        """The lots that the fund sells by its order take their part of the claim along."""
+        maker, held = self.best(-side).account, self.accounts[self.fund].contracts
+        done = super().trade(taker, side, lots, reason)
+        if maker == self.fund and done:
+            self.held_claim -= share(self.held_claim, done, abs(held), 0)
+        return done
+
+    def offer_held(self):
+        held = self.accounts[self.fund].contracts
+        own = [order for order in self.orders if order.account == self.fund]
+        waits = self.value_of("rest_seconds") and not self.adl_on
+        side, lots = (-1 if held > 0 else 1), abs(held) if waits else 0
+        limit = self.worth_claim(side, lots, self.held_claim)
+        if own and lots and (own[0].side, own[0].price) == (side, limit) and lots <= own[0].lots:
+            own[0].lots = lots
+            return
+        self.drop([self.fund])
+        best = self.best(-side)
+        crosses = best and side * limit >= side * best.price
+        if lots and 0 < limit <= self.highest_ticks and not crosses:
+            self.orders.append(Order(self.fund, side, limit, lots, True))
+
+    def worth_claim(self, side, lots, claim):
+        """The worst price at which the lots bring what came with them; 0 where none does."""
+
+        def enough(price):
+            return claim - self.cost(side * lots, price) >= 0
+
+        low, high = 0, MAX_PRICE_TICKS + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if enough(middle) == (side > 0):
+                low = middle
+            else:
+                high = middle
+        return low if side > 0 else high
+
     # What is in the fund's hands
 
     def close(self, hand, sweep):
         pooled = self.ranking in (Ranking.PRO_RATA, Ranking.LARGEST)
         stages = [stage for stage in self.value_of("stages") if stage in ("fund", "adl", "social")]
+        waits = self.waits()
         for stage in stages:
             if hand.done == hand.total:
                 break
             if stage == Stage.FUND and not self.adl_goes_on():
-                self.spend(hand)
+                self.spend(hand, waits and self.in_time)
+            elif waits:
+                continue
             elif stage == Stage.SOCIAL:
                 self.sell_off(hand)
             elif stage == Stage.ADL and (sweep or not pooled) and self.adl_may_run():
@@ -407,11 +468,14 @@ class RuledReference(Reference):
         own += ceil(Fraction(hand.claim * (hand.done + lots), hand.total))
         return own - self.cost(-hand.side * lots, price)
 
-    def payable(self, hand):
+    def payable(self, hand, rests=False):
         order = self.best(hand.side)
         if not order:
             return 0
         left, least = hand.total - hand.done, self.level("trigger")
+        if rests:
+            gains = self.cash_at(hand, order.price, left) >= self.cash_at(hand, order.price, 0)
+            return left if gains else 0
         if self.cash_at(hand, order.price, left) >= min(self.cash_at(hand, order.price, 0), least):
             return left
         lots = 0
@@ -420,8 +484,8 @@ class RuledReference(Reference):
                 lots += 1
         return lots
 
-    def spend(self, hand):
-        while hand.done < hand.total and (lots := self.payable(hand)):
+    def spend(self, hand, rests):
+        while hand.done < hand.total and (lots := self.payable(hand, rests)):
             hand.done += self.trade(self.fund, -hand.side, lots, Reason.LIQUIDATION)
 
     def sell_off(self, hand):

@@ -155,6 +155,8 @@ class Reference:
         maker_fee = self.fee(quote, self.terms.maker_fee_ppm)
         if forced:
             maker_fee = max(maker_fee, 0)
+        if maker == self.fund:
+            maker_fee = 0
         self.move(taker, side * lots, cost)
         self.move(maker, -side * lots, -cost)
         self.accounts[taker].claim -= taker_fee
