@@ -14,10 +14,12 @@ from markets.derivatives.liquidation_presets import PRESETS, Preset, Stage
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.liquidation_work import MOST_PASSES
 from markets.derivatives.perpetual import Perpetual
+from markets.derivatives.ranking import drawn
 from markets.errors import ConfigError
 from markets.intents import BUY, SELL, cancel_all, deposit, limit_order, market_order
 from markets.outcomes import Code, Reason
 from tests.perpetual_bench import STEP_SECONDS, Bench, crowded
+from tests.reference.liquidation import split_mix
 
 
 def rule_of(preset="takeover", vault=None, **own):
@@ -362,6 +364,36 @@ def test_the_order_of_stages_is_a_parameter() -> None:
         bench.mark(90)
         bench.liquidate()
         assert bench.venue.measure(bench.moment)["adl"] == adl
+
+
+def test_splitmix_gives_its_published_numbers() -> None:
+    """The first two of the seed 1234567 (the second seed is one golden step on), and of 0."""
+    golden = 0x9E3779B97F4A7C15
+    assert drawn(1234567) == split_mix(1234567) == 6457827717110365317
+    assert drawn(1234567 + golden) == split_mix(1234567 + golden) == 3203168211198807973
+    assert drawn(0) == 0xE220A8397B1DCDAF
+
+
+def test_dydx_deleverages_round_from_an_account_that_the_step_draws() -> None:
+    """Four equal shorts, one long that nobody buys: over steps each short is taken first."""
+    first = set()
+    for step in range(12):
+        bench = Bench(5, 1e5, liquidation=rule_of(stages=("fund", "adl"), ranking="account"))
+        long, *shorts = bench.users
+        bench.do(deposit(0, np.array(shorts), bench.atoms(1e3)))
+        bench.do(deposit(0, long, bench.atoms(40)))
+        for short in shorts:
+            bench.trade(long, short, 2, 100)
+        for _ in range(step):
+            bench.mark(100)
+        bench.mark(94)
+        bench.liquidate()
+        fills = bench.venue.drain_fills()
+        closed = fills["maker"][fills["reason"] == Reason.ADL].tolist()
+        start = drawn(bench.moment.step) % 4
+        assert closed == shorts[start:] + shorts[:start]
+        first.add(closed[0])
+    assert first == set(shorts)
 
 
 def test_okx_2018_winners_of_the_period_give_back_what_the_fund_owes() -> None:

@@ -139,9 +139,9 @@ class Liquidator:
         longs = shorts = _NOBODY
         while (stop := run_waterfall(desk, work, longs, shorts)) != Stop.DONE:
             if stop == Stop.RANK_LONGS:
-                longs, progress[RANKED_LONGS] = self._queue(desk, 1), 1
+                longs, progress[RANKED_LONGS] = self._queue(desk, (1, moment.step)), 1
             else:
-                shorts, progress[RANKED_SHORTS] = self._queue(desk, -1), 1
+                shorts, progress[RANKED_SHORTS] = self._queue(desk, (-1, moment.step)), 1
         self.held_claim, drawdown.on = int(progress[HELD_CLAIM]), bool(progress[ADL_ON])
         self._held_since = held_since if self._holds(desk) else np.inf
         rows = work.rows[: progress[WRITTEN]]
@@ -162,10 +162,10 @@ class Liquidator:
         fund = np.array([desk.terms.fund])
         return int(equity_column(desk.positions, desk.terms, fund)[0])
 
-    def _queue(self, desk: Desk, side: int) -> Queue:
+    def _queue(self, desk: Desk, order: tuple[int, int]) -> Queue:
         rule = self._rule
         brackets = (rule.tiers, rule.scale)
-        return queue_of(adl_queue(desk.positions, desk.terms, side, rule.ranking, brackets))
+        return queue_of(adl_queue(desk.positions, desk.terms, order, rule.ranking, brackets))
 
 
 def liquidator_of(

@@ -3,9 +3,10 @@
 The scores stand in `adl`; here a position (contracts c, claim m, cost e, mark P, k atoms of a lot
 and tick) becomes what they ask for: entry = e/(c k), bankruptcy = -m/(c k), wallet = m + e, profit
 = c k P - e; inverse, with K for k: entry = -c K/e, bankruptcy = c K/m, profit = -c K/P - e. Only
-accounts worth more than nothing at the mark are ranked, and never the fund.
-Scores are float64; equal ones keep the order of accounts. Rankings: BitMEX (leverage), Binance
-(margin), Hyperliquid (notional).
+accounts worth more than nothing at the mark are ranked, and never the fund. Scores are float64;
+equal ones keep the order of accounts. Rankings: BitMEX (leverage), Binance (margin), Hyperliquid
+(notional). dYdX ranks nobody: it goes round all accounts from one that the block draws; here the
+step does, its number being the seed of one draw of SplitMix64 (Steele, Lea, Flood 2014).
 """
 
 from enum import StrEnum
@@ -32,22 +33,43 @@ class Ranking(StrEnum):
     MARGIN = "margin"
     NOTIONAL = "notional"
     ACCOUNT = "account"
-    """No score: account by account (dYdX starts at a pseudo-random one)."""
+    """No score: account by account, from one that the step draws (dYdX)."""
     PRO_RATA = "pro_rata"
     """No order: everybody in proportion to the position."""
     LARGEST = "largest"
     """The ten largest positions, or more where these are not enough, in proportion (FTX)."""
 
 
+_WORD = 2**64 - 1
+
+
+def drawn(seed: int) -> int:
+    """A whole number below 2**64 that looks random: the first that SplitMix64 gives for a seed."""
+    word = (seed + 0x9E3779B97F4A7C15) & _WORD
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        word = ((word ^ (word >> shift)) * factor) & _WORD
+    return word ^ (word >> 31)
+
+
 def adl_queue(
-    positions: Positions, terms: Terms, side: int, rule: Ranking, brackets: tuple[Tiers, int]
+    positions: Positions,
+    terms: Terms,
+    order: tuple[int, int],
+    rule: Ranking,
+    brackets: tuple[Tiers, int],
 ) -> Integers:
-    """Accounts that hold `side`, next in line first; brackets = (tiers, atoms in a quote unit)."""
+    """Accounts that hold a side, next in line first.
+
+    order = (side, number of the step); brackets = (tiers, atoms in a quote unit).
+    """
+    side, step = order
     contracts = positions.balances[:, terms.contract]
     accounts = np.flatnonzero(side * contracts > 0)
     equity = equity_column(positions, terms, accounts)
     accounts = accounts[(equity > 0) & (accounts != terms.fund)]
-    if rule in (Ranking.ACCOUNT, Ranking.PRO_RATA):
+    if rule is Ranking.ACCOUNT:
+        return np.roll(accounts, -(drawn(step) % max(len(accounts), 1)))
+    if rule is Ranking.PRO_RATA:
         return accounts
     if rule is Ranking.LARGEST:
         return accounts[queue_order(np.abs(contracts[accounts]))]

@@ -31,6 +31,15 @@ def in_proportion(lots, sizes):
     return [floor(share) + (row in odd) for row, share in enumerate(shares)]
 
 
+def split_mix(seed):
+    """The first number of the generator SplitMix64 from a seed, as its authors write it."""
+    word = 2**64 - 1
+    state = (seed + 0x9E3779B97F4A7C15) & word
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & word
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & word
+    return state ^ (state >> 31)
+
+
 @dataclass
 class Vault:
     """A backstop; limits in atoms, 0: none. `left` is what remains of a minute and an hour."""
@@ -589,8 +598,11 @@ class RuledReference(Reference):
             return super().ranked(side)
         rows = [row for row in self.users() if side * self.accounts[row].contracts > 0]
         rows = [row for row in rows if self.equity(row) > 0]
-        if self.ranking in (Ranking.ACCOUNT, Ranking.PRO_RATA):
+        if self.ranking is Ranking.PRO_RATA:
             return rows
+        if self.ranking is Ranking.ACCOUNT:
+            start = split_mix(round(self.seconds / self.step_seconds)) % max(len(rows), 1)
+            return rows[start:] + rows[:start]
         return sorted(rows, key=lambda row: -self.score_of(row))
 
     def score_of(self, row):
