@@ -184,7 +184,8 @@ def test_a_lone_side_pays_no_funding(funding: str, side: int) -> None:
 
 
 def test_borrowing_is_paid_to_providers_by_the_hour() -> None:
-    bench = Bench(borrow_base_per_second=1e-4 / 3600, provider_part_ppm=10**6)
+    curve = {"borrow_base_per_second": 1e-4 / 3600, "borrow_optimal_usage": 1.0}
+    bench = Bench(**curve, provider_part_ppm=10**6)
     bench.do(market_order(0, bench.traders[0], BUY, 50_000))
     bench.at(1_000.0, 60)
     assert bench.wallet(bench.traders[0]) == pytest.approx(50_000 - 500_000 * 1e-4 * 0.5, abs=2e-6)

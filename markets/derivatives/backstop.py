@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from markets.params import Params
 
@@ -38,6 +38,12 @@ class Backstop(Params):
     """Notional that it takes in a minute."""
     per_hour: float = Field(default=0.0, ge=0)
     """Notional that it takes in an hour."""
+
+    @model_validator(mode="after")
+    def _loses_what_it_has(self) -> "Backstop":
+        if self.loss > self.capital:
+            raise ValueError("loss must be at most capital")
+        return self
 
 
 def backstop_rows(

@@ -80,7 +80,7 @@ class FundingParams(Params):
     """What a payment is counted on: mark or index."""
     funding_interval_seconds: float = Field(default=28_800.0, gt=0)
     """Time between two stamps."""
-    interest_rate: float = 0.0001
+    interest_rate: float = Field(default=0.0001, gt=-1, lt=1)
     """Interest that the rate tends to, for 8 hours."""
     funding_damper: float = Field(default=0.0005, ge=0)
     """How far the premium may be from the interest before the rate follows, for 8 hours."""

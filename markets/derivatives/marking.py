@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from math import isnan, nan
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from markets.derivatives.book_quotes import BookQuotes
 from markets.derivatives.funding_meter import FundingMeter, FundingParams
@@ -62,6 +62,12 @@ class MarkingParams(FundingParams):
     """A member whose mid has not moved for so long is dropped; 0: never."""
     index_deviation: float = Field(default=0.0, ge=0)
     """Farther from the median a member is dropped; 0: never."""
+
+    @model_validator(mode="after")
+    def _weighs(self) -> "MarkingParams":
+        if any(weight <= 0 for weight in self.index_weights):
+            raise ValueError("index_weights must be above 0")
+        return self
 
 
 class Marking:

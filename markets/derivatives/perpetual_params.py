@@ -84,6 +84,9 @@ class PerpetualParams(MarkingParams):
             raise ValueError("maintenance_tiers must begin at floor 0 and rise")
         if sorted(rates) != rates or rates[0] > self.initial_margin_ppm:
             raise ValueError("maintenance rates must rise from at most initial_margin_ppm")
+        lower, upper = self.open_interest_caps_quote
+        if not (0 <= lower < upper or lower == upper == 0):
+            raise ValueError("open_interest_caps_quote must rise from 0 or more")
         if self.index_weights and len(self.index_weights) != len(self.index_venues):
             raise ValueError("index_weights must be as many as index_venues")
         if self.house and self.liquidation.value("clawback_seconds"):

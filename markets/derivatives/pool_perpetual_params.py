@@ -69,6 +69,16 @@ PRESETS: dict[PoolPreset, dict[str, Any]] = {
 }
 
 
+_ORDERED = (
+    ("maintenance_ppm", "initial_margin_ppm"),
+    ("adl_target", "adl_factor"),
+    ("funding_decrease_threshold", "funding_stable_threshold"),
+    ("positive_impact_factor", "negative_impact_factor"),
+    ("positive_impact_cap", "negative_impact_cap"),
+)
+"""What must not exceed what; impact that pays more than it costs could be pumped (GMX)."""
+
+
 class PoolPerpetualParams(Params):
     """A preset and what differs from it."""
 
@@ -148,8 +158,11 @@ class PoolPerpetualParams(Params):
 
     @model_validator(mode="after")
     def _is_coherent(self) -> "PoolPerpetualParams":
-        if self.maintenance_ppm > self.initial_margin_ppm:
-            raise ValueError("maintenance_ppm must be at most initial_margin_ppm")
-        if self.adl_target > self.adl_factor:
-            raise ValueError("adl_target must be at most adl_factor")
+        if self.borrow_optimal_usage < 1 and (
+            self.borrow_above_per_second < self.borrow_base_per_second
+        ):
+            raise ValueError("borrow_above_per_second must be at least borrow_base_per_second")
+        for least, most in _ORDERED:
+            if getattr(self, least) > getattr(self, most):
+                raise ValueError(f"{least} must be at most {most}")
         return self

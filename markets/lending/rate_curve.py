@@ -8,7 +8,7 @@ and a clearing house that lends idle margin are set by the same five figures. So
 Left out: curves that a controller moves.
 """
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from markets.derivatives.interest import RateCurve
 from markets.params import Params
@@ -28,6 +28,12 @@ class CurveParams(Params):
     """Borrow rate a year where all is lent."""
     reserve_ppm: int = Field(default=100_000, ge=0, le=PPM)
     """Part of the interest that lenders do not get."""
+
+    @model_validator(mode="after")
+    def _rises(self) -> "CurveParams":
+        if not self.rate_at_0 <= self.rate_at_kink <= self.rate_at_1:
+            raise ValueError("rate_at_0, rate_at_kink and rate_at_1 must not fall")
+        return self
 
     @property
     def curve(self) -> RateCurve:
