@@ -15,29 +15,20 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from agents.calendar_trader import YEAR_SECONDS, CalendarTrader
 from agents.immediate_order import immediate_order
-from agents.trader import NOTHING, Trader
-from markets.derivatives.perpetual import Perpetual
-from markets.errors import ConfigError
-from markets.intents import BUY, SELL, Intent, deposit
-from markets.market import Market, View
+from agents.trader import NOTHING
+from markets.intents import BUY, SELL, Intent
+from markets.market import View
 from markets.spot.order_book import BookView
 
-_YEAR_SECONDS = 365 * 86_400.0
 
-
-class CalendarArbitrageur(Trader):
+class CalendarArbitrageur(CalendarTrader):
     """Trades the spread between two dated futures."""
 
-    class Params(Trader.Params):
+    class Params(CalendarTrader.Params):
         """Parameters."""
 
-        near: str
-        """The future that settles first."""
-        far: str
-        """The future that settles last."""
-        margin: float = Field(gt=0)
-        """Quote deposited at each of the two venues."""
         order_size: float = Field(default=1.0, gt=0)
         """Most traded in a step, in base."""
         largest_position: float = Field(default=50.0, gt=0)
@@ -49,31 +40,12 @@ class CalendarArbitrageur(Trader):
         slippage: float = Field(default=0.001, ge=0)
         """How far beyond the best price its orders may trade, as a part of it."""
 
-    def open(self, market: Market) -> None:
-        """See `Trader.open`; both venues must be dated futures in one domain, near before far."""
-        params = self.params
-        near = market.venue(params.near, f"{self.name}.near", Perpetual)
-        far = market.venue(params.far, f"{self.name}.far", Perpetual)
-        expiries = near.params.expiry_seconds, far.params.expiry_seconds
-        if None in expiries or expiries[0] >= expiries[1] or near.domain != far.domain:
-            raise ConfigError(f"{self.name}.far", "must expire after near, in the same domain")
-        self._years_between = (expiries[1] - expiries[0]) / _YEAR_SECONDS
-        self._near_expiry = expiries[0]
-        quote = near.columns()[1]
-        self.account = self.endow(market, near.domain, {quote.name: 2 * params.margin})
-        self._margin_atoms = quote.to_atoms(params.margin)
-
-    def act(self, view: View) -> Sequence[Intent]:
-        """Deposit first; then complete what stands alone, or trade the spread."""
+    def trade(self, view: View) -> Sequence[Intent]:
+        """Complete what stands alone, or trade the spread."""
         near, far = view[self.params.near], view[self.params.far]
-        if view.moment.step == 0:
-            return [deposit(book.index, self.account, self._margin_atoms) for book in (near, far)]
-        if view.moment.seconds >= self._near_expiry:
+        if view.moment.seconds >= self.expiry[self.params.near]:
             return NOTHING
-        held = [
-            book.instrument.to_base(int(view.balances[self.account, book.contract_column]))
-            for book in (near, far)
-        ]
+        held = [self.position(view, name) for name in self.expiry]
         alone = held[0] + held[1]
         if abs(alone) >= far.instrument.lot_size:
             return self._order(far, SELL if alone > 0 else BUY, abs(alone))
@@ -87,7 +59,8 @@ class CalendarArbitrageur(Trader):
         """The side of the far leg; 0 where the spread pays for nothing."""
         if min(near.bid_ticks, near.ask_ticks, far.bid_ticks, far.ask_ticks) <= 0:
             return 0
-        due = self.params.carry_per_year * self._years_between
+        first, last = self.expiry.values()
+        due = self.params.carry_per_year * ((last - first) / YEAR_SECONDS)
         if math.log(far.bid / near.ask) - due > self.params.edge:
             return SELL
         return BUY if due - math.log(far.ask / near.bid) > self.params.edge else 0

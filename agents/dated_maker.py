@@ -13,37 +13,26 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from agents.calendar_trader import YEAR_SECONDS, CalendarTrader
 from agents.immediate_order import immediate_order
-from agents.trader import Trader
 from markets.derivatives.fair_price import dated_price
-from markets.derivatives.perpetual import Perpetual
-from markets.errors import ConfigError
 from markets.intents import (
     BUY,
     POST_ONLY,
     SELL,
     Intent,
     cancel_all,
-    deposit,
     limit_order,
 )
-from markets.market import Market, View
-
-_YEAR_SECONDS = 365 * 86_400.0
+from markets.market import View
 
 
-class DatedMaker(Trader):
+class DatedMaker(CalendarTrader):
     """Makes markets in a near and a far future of the same underlying."""
 
-    class Params(Trader.Params):
+    class Params(CalendarTrader.Params):
         """Parameters."""
 
-        near: str
-        """The future that settles first."""
-        far: str
-        """The future that settles last."""
-        margin: float = Field(gt=0)
-        """Quote deposited at each of the two venues."""
         order_size: float = Field(default=1.0, gt=0)
         """Size at each level, in base."""
         levels: int = Field(default=3, ge=1, le=50)
@@ -65,37 +54,15 @@ class DatedMaker(Trader):
         slippage: float = Field(default=0.002, ge=0)
         """How far beyond the best price its locks and rolls may trade, as a part of it."""
 
-    def open(self, market: Market) -> None:
-        """See `Trader.open`; both venues must be dated futures in one domain, near before far."""
-        params = self.params
-        near = market.venue(params.near, f"{self.name}.near", Perpetual)
-        far = market.venue(params.far, f"{self.name}.far", Perpetual)
-        expiries = [venue.params.expiry_seconds for venue in (near, far)]
-        if None in expiries or expiries[0] >= expiries[1] or near.domain != far.domain:
-            raise ConfigError(f"{self.name}.far", "must expire after near, in the same domain")
-        self._expiry = dict(zip((params.near, params.far), expiries, strict=True))
-        quote = near.columns()[1]
-        self.account = self.endow(market, near.domain, {quote.name: 2 * params.margin})
-        self._margin_atoms = quote.to_atoms(params.margin)
-
-    def position(self, view: View, name: str) -> float:
-        """Base units held in one of the futures."""
-        future = view[name]
-        lots = int(view.balances[self.account, future.contract_column])
-        return float(future.instrument.to_base(lots))
-
     def fair(self, view: View, name: str) -> float:
         """Price of a future at the carry that the maker counts on; NaN without an index."""
-        years = max(0.0, self._expiry[name] - view.moment.seconds) / _YEAR_SECONDS
+        years = max(0.0, self.expiry[name] - view.moment.seconds) / YEAR_SECONDS
         return float(dated_price(view[name].index_price, self.params.carry_per_year, 0.0, years))
 
-    def act(self, view: View) -> Sequence[Intent]:
-        """Deposit first; then quote, lock and roll."""
+    def trade(self, view: View) -> Sequence[Intent]:
+        """Quote, lock and roll."""
         params = self.params
-        books = [view[params.near], view[params.far]]
-        if view.moment.step == 0:
-            return [deposit(book.index, self.account, self._margin_atoms) for book in books]
-        left = self._expiry[params.near] - view.moment.seconds
+        left = self.expiry[params.near] - view.moment.seconds
         near, far = (self.position(view, name) for name in (params.near, params.far))
         orders: list[Intent] = []
         if left > params.roll_seconds:
@@ -104,7 +71,7 @@ class DatedMaker(Trader):
             if abs(beyond) > params.lock_size:
                 orders += self._trade(view, params.far, -beyond)
         elif left > 0:
-            orders.append(cancel_all(books[0].index, self.account))
+            orders.append(cancel_all(view[params.near].index, self.account))
             moved = math.copysign(min(abs(near), params.trade_size), near)
             if moved:
                 orders += [

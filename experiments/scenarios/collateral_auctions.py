@@ -5,8 +5,8 @@ auctions, and those who use both: owners of vaults, some of whom repay in time; 
 while gas is cheap enough for them; a watcher who liquidates and one who bids nothing, both whatever
 gas costs; and a crowd that sends coins to an exchange, the more the rougher the market. With
 `keepers.gas_aware` the keepers pay for gas what it takes. The collateral follows the outside price,
-which is that of `flash_crash`, from `first_price` on: ether fell as bitcoin did, by half (194.97 to
-95.87, DeFi Saver). Reported:
+that of `crash_prices`, from `first_price` on: ether fell as bitcoin did, by half (194.97 to 95.87,
+DeFi Saver). Reported:
 
     zero_share        worth of the lots sold for nothing over that of all lots put up for sale
     gas_rise          highest hourly gas price over the mean of the first `CALM_HOURS`
@@ -35,9 +35,9 @@ from pydantic import Field
 from agents.chain_users import ChainUsers
 from agents.keeper import Keepers
 from agents.vault_owner import VaultOwners
+from experiments.crash_prices import crash_prices
 from experiments.paths import History, Replay
 from experiments.scenario import AgentSpec, Scenario
-from experiments.scenarios.flash_crash import ANCHORS
 from experiments.tables import Columns
 from experiments.world import World
 from markets import params
@@ -95,8 +95,7 @@ class Params(params.Params):
 
 def build(params: Params, history: History | None = None) -> Scenario:
     """The scenario on the built-in anchors, or on a history that takes their place."""
-    hours, prices = (np.array(column) for column in zip(*ANCHORS, strict=True))
-    path = history or History(hours * 3600.0, prices)
+    path = history or crash_prices()
     path = History(path.seconds, path.price * (params.first_price / path.price[0]))
     base, quote = Asset("ETH", 9), Asset("DAI", 6)
     instrument = Instrument(base, quote, tick_size=0.01, lot_size=0.001)

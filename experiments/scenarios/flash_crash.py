@@ -3,15 +3,13 @@
 One exchange with a spot book and a linear perpetual, one chain with a constant-product pool. Makers
 follow the outside price and leave when it moves too fast; levered traders are liquidated through
 the perpetual's book, then its insurance fund, then the winners; an arbitrageur ties the pool and a
-basis trader the perpetual to the spot book; a whale sells into it. The outside price is that of
-12-13 March 2020: anchors at the turning points of BTC/USD (Bitstamp hourly prints, UTC) joined by a
-Brownian bridge. Any other history can take their place (`--path`).
+basis trader the perpetual to the spot book; a whale sells into it. The outside price is BTC/USD of
+12-13 March 2020 (`experiments.crash_prices`). Any other history can take its place (`--path`).
 """
 
 import math
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from agents.arbitrageur import PoolArbitrageur
@@ -21,6 +19,7 @@ from agents.market_maker import MarketMaker, PerpetualMaker
 from agents.noise import NoiseTakers
 from agents.perpetual_traders import PerpetualTraders
 from agents.whale import Whale
+from experiments.crash_prices import FIRST_PRICE, crash_prices
 from experiments.paths import History, Replay
 from experiments.scenario import AgentSpec, Scenario
 from markets import params
@@ -32,23 +31,6 @@ from markets.exchange import Exchange, Gateway
 from markets.pools.constant_product_pool import ConstantProductPool
 from markets.sequencing import Ordering
 from markets.spot.order_book import OrderBook
-
-ANCHORS = (
-    (0.0, 7934.57),
-    (10.0, 7342.49),
-    (10.75, 5965.24),
-    (11.0, 6334.44),
-    (15.0, 6124.91),
-    (20.0, 5715.09),
-    (23.0, 5801.77),
-    (24.0, 4841.67),
-    (26.25, 3850.00),
-    (27.0, 5049.75),
-    (34.0, 5842.71),
-    (48.0, 5622.74),
-)
-"""Hours since 12 March 2020 00:00 UTC and BTC/USD: before and after each wave, the low, the end."""
-
 
 LEAST_PRICE = 100.0
 """A thousand ticks: below, the grid of the books is too coarse to quote on."""
@@ -83,7 +65,7 @@ class Params(params.Params):
         venue="perpetual", quote=30e6, order_size=10, risk_aversion=50, largest_skew=0.01
     )
     provider: LiquidityProvider.Params = LiquidityProvider.Params(
-        venue="pool", base=500, quote=500 * ANCHORS[0][1]
+        venue="pool", base=500, quote=500 * FIRST_PRICE
     )
     arbitrageur: PoolArbitrageur.Params = PoolArbitrageur.Params(
         book="spot", pool="pool", base=400, quote=3e6
@@ -107,14 +89,14 @@ class Params(params.Params):
 
 def build(params: Params, history: History | None = None) -> Scenario:
     """The scenario on the built-in anchors, or on a history that takes their place."""
-    path = history or _anchors()
+    path = history or crash_prices()
     base, quote = Asset("BTC", 8), Asset("USDT", 6)
     instrument = Instrument(base, quote, tick_size=0.1, lot_size=0.0001)
     if path.price.min() < LEAST_PRICE:
         raise ConfigError("path", f"sizes are in BTC: prices below {LEAST_PRICE:g} make no sense")
     threshold = params.withdraw_volatility_per_hour
     withdraw = {} if threshold is None else {"withdraw_volatility_per_hour": threshold}
-    scale = float(path.price[0]) / ANCHORS[0][1]
+    scale = float(path.price[0]) / FIRST_PRICE
     provider = params.provider.model_copy(update={"quote": params.provider.quote * scale})
     return Scenario(
         domains=(
@@ -145,8 +127,3 @@ def build(params: Params, history: History | None = None) -> Scenario:
         steps=max(1, math.floor(path.duration_seconds / params.step_seconds)),
         step_seconds=params.step_seconds,
     )
-
-
-def _anchors() -> History:
-    hours, prices = zip(*ANCHORS, strict=True)
-    return History(np.array(hours) * 3600.0, np.array(prices))

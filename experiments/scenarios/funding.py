@@ -108,15 +108,8 @@ class Params(params.Params):
         largest_position=100,
         cost=0.0002,
     )
-    dear_carry: CarryArbitrageur.Params = CarryArbitrageur.Params(
-        spot="spot",
-        perpetual="perpetual",
-        base=2_000,
-        quote=20e6,
-        margin=20e6,
-        order_size=5,
-        largest_position=200,
-        cost=0.001,
+    dear_carry: CarryArbitrageur.Params = cheap_carry.model_copy(
+        update={"largest_position": 200.0, "cost": 0.001}
     )
 
 

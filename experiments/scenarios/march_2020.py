@@ -4,7 +4,7 @@ One exchange with a spot book and a linear perpetual under the rule of BitMEX: a
 lower risk tier, else the fund takes the position and sells it better than bankruptcy where it can.
 Makers on both books follow the outside price and leave when it moves too fast; levered traders,
 mostly long, meet hedgers, short with little leverage; a basis trader ties both books. The outside
-price is the day's (see `flash_crash`), or any history. Reported, hours from the start:
+price is the day's (`experiments.crash_prices`), or any history. Reported, hours from the start:
 
     fall, worst_hour          lowest mid of the spot book over its first, least return of an hour
     first_wave, second_wave   mean hour, by size, of the liquidations in the `WAVE_HOURS` with most
@@ -28,9 +28,9 @@ from agents.basis_trader import BasisTrader
 from agents.market_maker import MarketMaker, PerpetualMaker
 from agents.noise import NoiseTakers
 from agents.perpetual_traders import PerpetualTraders
+from experiments.crash_prices import crash_prices
 from experiments.paths import History, Replay
 from experiments.scenario import AgentSpec, Scenario
-from experiments.scenarios.flash_crash import ANCHORS
 from experiments.tables import Columns
 from experiments.world import World
 from markets import params
@@ -105,8 +105,7 @@ class Params(params.Params):
 
 def build(params: Params, history: History | None = None) -> Scenario:
     """The scenario on the built-in anchors, or on a history that takes their place."""
-    hours, prices = (np.array(column) for column in zip(*ANCHORS, strict=True))
-    path = history or History(hours * HOUR, prices)
+    path = history or crash_prices()
     base, quote = Asset("BTC", 8), Asset("USDT", 6)
     instrument = Instrument(base, quote, tick_size=0.1, lot_size=0.0001)
     withdraw = {"withdraw_volatility_per_hour": params.withdraw_volatility_per_hour}
