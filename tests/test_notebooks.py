@@ -66,13 +66,14 @@ def lessen(notebook: nbformat.NotebookNode, source: str) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_from_a_fresh_sweep(
-    path: Path, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FATHOM_RESULTS", str(results))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = nbformat.read(path, as_version=4)
     if path.stem in SMALLER:
         lessen(notebook, f"{SMALLER[path.stem]}\nOUT = {str(tmp_path)!r}")
+    else:
+        monkeypatch.setenv("FATHOM_RESULTS", str(request.getfixturevalue("results")))
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
