@@ -40,7 +40,8 @@ def list_everything(as_json: bool) -> int:
         for name, line in lines.items():
             table.add_row(name, line)
         console().print(table)
-    say("run one with: fathom run NAME; its parameters: fathom list NAME")
+    say("a scenario's parameters: fathom list NAME; run it: fathom run NAME")
+    say("a reproduction: fathom reproduce NAME")
     return 0
 
 

@@ -10,6 +10,8 @@ error, from the blocks after the pool has settled:
     fee_income_bp_per_day    fees that it pays on the way, likewise
     p_trade                  share of the blocks in which it trades
 
+The profits of arbitrageur and provider themselves (`arbitrageur.profit`, `provider.profit`) are
+against holding: neither hedges, so that they say more of the price than of arbitrage.
 Without a fee the loss is sigma^2/8 a day; with it, arbitrage and fees share about that between
 them. Errors come from batch means with controls that the price alone determines (see
 `experiments.control_variates`). The number of blocks grows with the memory of the mispricing; of
