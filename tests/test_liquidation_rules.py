@@ -378,7 +378,7 @@ def test_dydx_deleverages_round_from_an_account_that_the_step_draws() -> None:
     """Four equal shorts, one long that nobody buys: over steps each short is taken first."""
     first = set()
     for step in range(12):
-        bench = Bench(5, 1e5, liquidation=rule_of(stages=("fund", "adl"), ranking="account"))
+        bench = Bench(5, 1e5, liquidation=rule_of(stages=("fund", "adl"), ranking="drawn"))
         long, *shorts = bench.users
         bench.do(deposit(0, np.array(shorts), bench.atoms(1e3)))
         bench.do(deposit(0, long, bench.atoms(40)))

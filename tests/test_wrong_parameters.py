@@ -48,7 +48,7 @@ WRONG: list[tuple[type[Params], dict[str, Any], str]] = [
     ),
     (ClearingHouse.Params, {"insurance_fund_units": -1.0}, "insurance_fund_units"),
     (ClearingHouse.Params, {"lending": {"rate_at_kink": 0.9}}, r"lending.*rate_at_kink"),
-    (LiquidationRule, {"least": 100.0, "most": 50.0}, "least"),
+    (LiquidationRule, {"least": -1.0}, "least"),
     (LiquidationRule, {"adl_stop_ppm": 1}, "adl_stop_ppm"),
     (LiquidationRule, {"portion_ppm": 0}, "portion_ppm"),
     (LiquidationRule, {"takeover_ppm": 1_000_001}, "takeover_ppm"),

@@ -161,7 +161,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "order_price": OrderPrice.FILLABLE,
         "takeover_ppm": 0,
         "fee_ppm": 15_000,
-        "ranking": Ranking.ACCOUNT,
+        "ranking": Ranking.DRAWN,
     },
     Preset.OKX: {
         "stages": (Stage.ORDERS, Stage.FUND, Stage.ADL),

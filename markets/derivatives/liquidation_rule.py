@@ -116,8 +116,6 @@ class LiquidationRule(Params):
         for field in REQUIRED.get(self.preset, ()):
             if getattr(self, field) is None:
                 raise ValueError(f"{field} must be set for the preset {self.preset.value}")
-        if 0 < self.value("most") < self.value("least"):
-            raise ValueError("least must be at most most")
         if self.value("rest_seconds") and not self.has(Stage.FUND):
             raise ValueError("rest_seconds needs the stage fund")
         if self.value("adl_stop_ppm") > self.value("adl_trigger_ppm"):

@@ -138,7 +138,7 @@ class PoolPerpetual(Venue):
 
     def _interest(self) -> Interest:
         books, to_units = self._books, self.instrument.quote.to_units
-        longs, shorts = (lots * books.value_atoms for lots in books.side_lots())
+        longs, shorts = (lots * books.value_atoms for lots in books.open_lots.values())
         impact_pool = int(books.balances[self._at.impact, self._at.quote])
         return Interest(*map(to_units, (longs, shorts, books.pool_value(), impact_pool)))
 
@@ -489,7 +489,7 @@ class PoolPerpetual(Venue):
             "mark": view.mark,
             "index": view.mark,
             "funding_rate": self._funding_rate,
-            "open_interest": to_base(self._books.side_lots()[0]),
+            "open_interest": to_base(self._books.open_lots[1]),
             "insurance_fund": view.impact_pool,
             "liquidations": tally["liquidations"],
             "liquidated": to_base(tally["liquidated"]),

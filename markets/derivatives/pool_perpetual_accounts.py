@@ -52,6 +52,8 @@ class PoolAccounts:
         self.balances, self.at = balances, columns
         self.entry_atoms = np.zeros(len(balances), np.int64)
         self.mark_ticks = 0
+        self.open_lots = {1: 0, -1: 0}
+        """Lots of longs and of shorts, both as positive numbers."""
 
     @property
     def value_atoms(self) -> int:
@@ -75,13 +77,6 @@ class PoolAccounts:
         """Traders with a position on a side."""
         rows = np.flatnonzero(side * self.balances[:, self.at.contract] > 0)
         return rows[rows != self.at.pool]
-
-    def side_lots(self) -> tuple[int, int]:
-        """Open lots of longs and of shorts, both as positive numbers."""
-        held = self.balances[:, self.at.contract].copy()
-        held[self.at.pool] = 0
-        longs = int(np.maximum(held, 0).sum())
-        return longs, longs - int(held.sum())
 
     def profits(self, accounts: Rows) -> Rows:
         """Unrealised profits at the mark."""
@@ -115,6 +110,7 @@ class PoolAccounts:
     def take(self, account: int, signed_lots: int) -> None:
         """Open or add to a position at the mark."""
         balances, at = self.balances, self.at
+        self.open_lots[1 if signed_lots > 0 else -1] += abs(signed_lots)
         cost = signed_lots * self.value_atoms
         balances[account, at.contract] += signed_lots
         balances[at.pool, at.contract] -= signed_lots
@@ -138,6 +134,7 @@ class PoolAccounts:
         side = 1 if self.lots(account) > 0 else -1
         wallet = self.wallet(account)
         cost, profit = self.profit_of(account, lots)
+        self.open_lots[side] -= lots
         paid = max(-wallet, min(profit, most_profit))
         balances[account, at.contract] -= side * lots
         balances[at.pool, at.contract] += side * lots
@@ -160,8 +157,12 @@ class PoolAccounts:
         wallets[[at.pool, at.vault]] = 0
         if (wallets < 0).any():
             return "a wallet is below zero", int(wallets.min())
-        idle = balances[:, at.contract] == 0
-        idle[at.pool] = False
+        held = balances[:, at.contract].copy()
+        held[at.pool] = 0
+        for side, lots in self.open_lots.items():
+            if other := int(np.maximum(side * held, 0).sum()) - lots:
+                return "open lots are not those of the positions", other
+        idle = held == 0
         if self.entry_atoms[idle].any():
             return "a cost without a position", int(np.abs(self.entry_atoms[idle]).max())
         return "", 0

@@ -91,7 +91,7 @@ class PoolProviders:
         if gross - fee < max(1, least_atoms):
             return Code.BEYOND_LIMIT
         column = self._column(coin)
-        reserved = max(books.side_lots()) * books.value_atoms
+        reserved = max(books.open_lots.values()) * books.value_atoms
         scarce = gross > books.balances[books.at.pool, column]
         if scarce or reserved > self._params.reserve_factor * (value - worth):
             return Code.NO_LIQUIDITY

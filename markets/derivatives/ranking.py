@@ -33,7 +33,9 @@ class Ranking(StrEnum):
     MARGIN = "margin"
     NOTIONAL = "notional"
     ACCOUNT = "account"
-    """No score: account by account, from one that the step draws (dYdX)."""
+    """No score: account by account."""
+    DRAWN = "drawn"
+    """The same round from one that the step draws (dYdX)."""
     PRO_RATA = "pro_rata"
     """No order: everybody in proportion to the position."""
     LARGEST = "largest"
@@ -67,9 +69,9 @@ def adl_queue(
     accounts = np.flatnonzero(side * contracts > 0)
     equity = equity_column(positions, terms, accounts)
     accounts = accounts[(equity > 0) & (accounts != terms.fund)]
-    if rule is Ranking.ACCOUNT:
+    if rule is Ranking.DRAWN:
         return np.roll(accounts, -(drawn(step) % max(len(accounts), 1)))
-    if rule is Ranking.PRO_RATA:
+    if rule in (Ranking.ACCOUNT, Ranking.PRO_RATA):
         return accounts
     if rule is Ranking.LARGEST:
         return accounts[queue_order(np.abs(contracts[accounts]))]

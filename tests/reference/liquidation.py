@@ -598,9 +598,9 @@ class RuledReference(Reference):
             return super().ranked(side)
         rows = [row for row in self.users() if side * self.accounts[row].contracts > 0]
         rows = [row for row in rows if self.equity(row) > 0]
-        if self.ranking is Ranking.PRO_RATA:
+        if self.ranking in (Ranking.ACCOUNT, Ranking.PRO_RATA):
             return rows
-        if self.ranking is Ranking.ACCOUNT:
+        if self.ranking is Ranking.DRAWN:
             start = split_mix(round(self.seconds / self.step_seconds)) % max(len(rows), 1)
             return rows[start:] + rows[:start]
         return sorted(rows, key=lambda row: -self.score_of(row))
