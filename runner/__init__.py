@@ -5,6 +5,7 @@ behind the `fathom` command. Importing this package costs nothing: Ray, Mesa, Nu
 and Matplotlib are imported by the functions that need them.
 """
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ def run(design: Mapping[str, Any], out: str | Path) -> "Results":
     `design` has the fields of a sweep file: `{"scenario": "flash_crash", "seeds": [1, 2], "grid":
     {"traders.leverage_mean": [5, 10]}}`. Raises ConfigError naming the field that is wrong.
     """
-    from runner.sweep import run_here
-
+    with warnings.catch_warnings():  # Mesa imports tqdm, which asks a notebook for ipywidgets
+        warnings.filterwarnings("ignore", "IProgress not found")
+        from runner.sweep import run_here
     return run_here(design, out)
