@@ -196,10 +196,10 @@ def message(session: Session, rng: np.random.Generator) -> Code:
 
 def play(session: Session, seed: int, messages: int) -> set[Code]:
     rng = np.random.default_rng(seed)
-    seen = set()
+    seen, pace = set(), 5 if session.reference.rules.move_ppm else 25
     for number in range(messages):
         seen.add(message(session, rng))
-        if number % 25 == 24:
+        if number % pace == pace - 1:
             session.advance()
         if number % 100 == 99:
             session.compare_books()
@@ -230,9 +230,9 @@ RULES = [
      "minimum_lots": 3, "most_orders": 6, "collar_ppm": 40_000, "tiered": True},
     {"phases": OUTAGES},
     {"phases": OUTAGES, "queues": True, "opening_ticks": 100, "fees": (-300, 300)},
-    {"move_ppm": 30_000, "window_steps": 3, "interruption_steps": 2},
+    {"move_ppm": 60_000, "window_steps": 2, "interruption_steps": 2},
     {"move_ppm": 20_000, "window_steps": 1, "interruption_steps": 1, "collar_ppm": 30_000},
-    {"move_ppm": 50_000, "window_steps": 6, "interruption_steps": 3, "pro_rata": True,
+    {"move_ppm": 60_000, "window_steps": 3, "interruption_steps": 3, "pro_rata": True,
      "self_trade": "cancel_both", "fees": (333, 77_777)},
     INTERRUPTED | {"phases": OUTAGES, "queues": True},
     {"call_interval": 3, "opening_ticks": 100, "collar_ppm": 50_000},
@@ -281,7 +281,7 @@ PHASE_RULES = st.fixed_dictionaries(
         "opening_ticks": st.sampled_from([-1, 100, 100]),
         "collar_ppm": st.sampled_from([10_000, 30_000, 60_000, 1_000_000]),
         "queues": st.booleans(),
-        "move_ppm": st.sampled_from([0, 10_000, 20_000, 40_000]),
+        "move_ppm": st.sampled_from([0, 10_000, 20_000, 40_000, 60_000]),
         "window_steps": st.integers(1, 4),
         "interruption_steps": st.integers(1, 3),
         "call_interval": st.sampled_from([0, 0, 0, 1, 3]),
