@@ -9,7 +9,7 @@ log are read. Lots are so fine that shares are whole numbers of them.
 """
 
 from collections.abc import Callable
-from math import gcd, lcm
+from math import ceil, gcd, lcm
 from typing import Any
 
 from experiments.conformance.derivative_inputs import named, side_of, whole_lots, whole_ppm
@@ -37,9 +37,11 @@ def _dydx_liquidation(case: dict) -> dict:
         **margins[0],
     )
     (trader,) = market.traders
-    for number, row in enumerate(listed):
-        side, equity = (1 if row["size"] > 0 else -1), (0.0 if number else worth)
-        market.open_at(trader, side, abs(row["size"]), row["oracle"], equity, on=number)
+    values = [abs(row["size"]) * row["oracle"] for row in listed]
+    for number in sorted(range(len(listed)), key=lambda place: -values[place]):
+        size, oracle = listed[number]["size"], listed[number]["oracle"]
+        equity, worth = worth, 0.0
+        market.open_at(trader, 1 if size > 0 else -1, abs(size), oracle, equity, on=number)
     for number, row in enumerate(listed):
         market.mark(row["oracle"], on=number)
     equity, needed = (market.money(atoms) for atoms in market.margins(trader))
@@ -72,7 +74,7 @@ def _ftx_backstop(case: dict) -> dict:
     market = PerpetualMarket(
         [mark],
         [size],
-        divisor=lcm(whole_lots([mark])[0][0], _finest(size * (limit - held), [limit])),
+        divisor=lcm(whole_lots([mark])[0][0], whole_lots([limit, held])[0][0]),
         fund=size * mark,
         maintenance_tiers=({"maintenance_ppm": rate},),
         initial_margin_ppm=rate,
@@ -100,7 +102,10 @@ def _ftx_backstop(case: dict) -> dict:
 
 
 def _backstop_allocation(case: dict) -> dict:
-    """What neither takes is held by one whom it would ruin; room of 0 is no backstop."""
+    """What neither takes is held by one whom it would ruin; room of 0 is no backstop.
+
+    The loser is bankrupt at 2, the mark is 1, so that nobody else is unsafe.
+    """
     opposing, room = case["opposing"], {}
     for row in case["providers"]:
         if min(row["left_minute"], row["left_hour"]) > 0:
@@ -110,7 +115,7 @@ def _backstop_allocation(case: dict) -> dict:
     largest = sorted(sizes, reverse=True)[: case["top_n"]]
     left = max(0.0, case["qty"] - sum(sizes))
     market = PerpetualMarket(
-        [1.0],
+        [1.0, 2.0],
         [case["qty"], *sizes, *(limit for limits in room.values() for limit in limits)],
         traders=len(opposing) + 2,
         divisor=lcm(_finest(case["qty"], least), _finest(case["qty"] - sum(least), largest)),
@@ -119,7 +124,7 @@ def _backstop_allocation(case: dict) -> dict:
             "ranking": "largest",
             "largest": case["top_n"],
             "backstops": [
-                {"capital": 2.0 * case["qty"], "per_minute": minute, "per_hour": hour}
+                {"capital": 2.0 * (minute + hour), "per_minute": minute, "per_hour": hour}
                 for minute, hour in room.values()
             ],
         },
@@ -129,8 +134,8 @@ def _backstop_allocation(case: dict) -> dict:
         market.pay_in(account, market.wealth)
         market.trade(account, -1, size, 1.0)
     if left > 0:
-        market.open_at(ruined, -1, left, 1.0)
-    market.open_at(loser, 1, case["qty"], 1.0)
+        market.open_at(ruined, -1, left, 2.0)
+    market.open_at(loser, 1, case["qty"], 2.0)
     market.mark(1.0)
     market.liquidate()
     took = dict(zip(room, map(market.position, market.backstops), strict=True))
@@ -147,7 +152,7 @@ def _given_back(fund: float, deficit: float, profits: list[float]) -> tuple[floa
     Sizes are profits, and the price goes from 1 to 2. The other side trades to and fro until fees
     are more than its profit, which is not the case's.
     """
-    burnt = 10.0 * (deficit + sum(map(abs, profits)))
+    burnt = 1 + ceil(10.0 * (deficit + sum(map(abs, profits))))
     market = PerpetualMarket(
         [1.0, 2.0],
         [*profits, 2.0 * deficit, burnt],
@@ -174,7 +179,8 @@ def _given_back(fund: float, deficit: float, profits: list[float]) -> tuple[floa
     used = fund - max(market.fund(), 0.0)
     market.step = int(_PERIOD_SECONDS) - 1
     market.mark(2.0)
-    left = [market.equity(account) - market.wealth for account in winners]
+    start = market.atoms(market.wealth)
+    left = [market.money(market.margins(account)[0] - start) for account in winners]
     return used, max(0.0, -market.fund()), left
 
 

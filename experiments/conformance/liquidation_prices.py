@@ -4,7 +4,7 @@ A position is opened at a `PerpetualMarket` with the collateral of the case, and
 from tick to tick: between the last tick at which the account is safe and the first at which it is
 not, equity less maintenance is a straight line in the price (linear) or in one over it (inverse),
 and the liquidation price is where it crosses zero; there is none where that is no positive price.
-The bankruptcy price is what the venue writes into its table of liquidations. Brackets give the
+At the bankruptcy price equity alone does. Brackets give the
 deductions; another contract in the same margin account needs the maintenance of other positions;
 Bybit's margins are of the value at entry. A rate between two whole ppm: between their two prices.
 """
@@ -19,14 +19,15 @@ from experiments.conformance.perpetual_market import PerpetualMarket
 from markets.derivatives.brackets import bracket_of
 from markets.rounding import PPM
 
-_ORDERS = {"stages": ("orders", "fund")}
 _MOST_TICKS = 2**31
 _NEAR = Fraction(1, 1_000)
 """Of a tick: where rounding to atoms may decide."""
 
 
-def _crossing(market: PerpetualMarket, account: int, start: float) -> Fraction | None:
-    """Price in ticks at which equity is the maintenance; None where no positive one is."""
+def _crossing(
+    market: PerpetualMarket, account: int, start: float, part: int = 1
+) -> Fraction | None:
+    """Price in ticks at which equity is `part` of maintenance; None where no positive one is."""
     ticks, found = market.ticks(start), None
     while found != ticks:
         found = ticks
@@ -34,7 +35,7 @@ def _crossing(market: PerpetualMarket, account: int, start: float) -> Fraction |
         for place in (ticks, ticks + 1):
             market.mark(market.price(place))
             equity, needed = market.margins(account)
-            excess.append(equity - needed)
+            excess.append(equity - part * needed)
         share = Fraction(excess[0], excess[0] - excess[1])
         if market.venue.form.is_inverse:
             root = Fraction(1, ticks) + share * (Fraction(1, ticks + 1) - Fraction(1, ticks))
@@ -45,7 +46,7 @@ def _crossing(market: PerpetualMarket, account: int, start: float) -> Fraction |
             return None
         ticks = max(1, math.floor(root))
         if ticks > _MOST_TICKS:
-            raise ValueError("a price beyond the grid")
+            raise ValueError(f"a price beyond the grid: {float(root)} ticks")
     return root
 
 
@@ -59,24 +60,15 @@ def _confirm(market: PerpetualMarket, account: int, side: int, root: Fraction) -
                 raise ValueError(f"the venue's check does not turn at {float(root)} ticks")
 
 
-def _bankruptcy(market: PerpetualMarket, account: int, side: int, root: Fraction) -> float:
-    """Liquidate just beyond the price, and read what the venue writes down."""
-    ticks = math.floor(root - _NEAR) if side > 0 else math.ceil(root + _NEAR)
-    market.mark(market.price(ticks))
-    market.offer(side, [(market.price(ticks), abs(market.position(account)))])
-    market.liquidate()
-    log = market.venue.drain_liquidations()
-    return float(log.bankruptcy_price[0]) if log is not None else math.nan
-
-
 def _prices(market: PerpetualMarket, account: int, side: int, start: float) -> dict[str, float]:
     root = _crossing(market, account, start)
     if root is None:
         return {"liquidation_price": math.nan, "bankruptcy_price": math.nan}
     _confirm(market, account, side, root)
+    bankruptcy = _crossing(market, account, start, part=0)
     return {
         "liquidation_price": float(root / market.ticks(1.0)),
-        "bankruptcy_price": _bankruptcy(market, account, side, root),
+        "bankruptcy_price": float((bankruptcy or math.nan) / market.ticks(1.0)),
     }
 
 
@@ -110,23 +102,24 @@ def _account_prices(case: dict, entry: float, size: float, contract: dict) -> di
     """Prices of a position with this entry; case has wallet, mmr, cum, other_mm, other_upnl."""
     side, others_need = side_of(case), case.get("other_mm", 0.0)
     equity = case["wallet"] + case.get("other_upnl", 0.0)
-    other_size = math.ceil(others_need / entry)
-    others = [_tiers(PPM, other_size * entry - others_need)] if others_need > 0 else []
+    others, price = [], 0.0
+    if others_need > 0:
+        price = float(f"1e{math.ceil(math.log10(2.0 * others_need / size))}")
+        others = [_tiers(PPM, size * price - others_need) | {"tick": price}]
 
     def play(rate_ppm: int) -> dict[str, float]:
         market = PerpetualMarket(
             [entry],
-            [size, other_size],
-            collateral=abs(equity) + other_size * entry,
+            [size],
+            collateral=abs(equity) + size * price,
             others=others,
-            liquidation=_ORDERS,
             **_tiers(rate_ppm, case.get("cum", 0.0)),
             **contract,
         )
         (trader,) = market.traders
         market.open_at(trader, side, size, entry, equity)
         if others:
-            market.trade(trader, 1, other_size, entry, on=1)
+            market.trade(trader, 1, size, price, on=1)
         market.mark(entry)
         return _prices(market, trader, side, entry)
 
@@ -140,7 +133,8 @@ def _liq_account(case: dict) -> dict:
 def _liq_hyperliquid(case: dict) -> dict:
     """Whatever else the account's maintenance holds is a deduction, or another position's."""
     rate, value = 1.0 / case["maintenance_leverage"], case["size"] * case["price"]
-    more = round(case["maintenance_required"] - rate * value, 9)
+    more = case["maintenance_required"] - rate * value
+    more *= abs(more) > 1e-9 * rate * value
     position = {"side": case["side"], "wallet": case["account_value"], "mmr": rate}
     position |= {"cum": max(-more, 0.0), "other_mm": max(more, 0.0)}
     price, size = float(case["price"]), float(case["size"])
@@ -154,6 +148,7 @@ def _liq_hyperliquid(case: dict) -> dict:
 def _liq_tiered(case: dict) -> dict:
     side, size, entry = side_of(case), float(case["qty"]), float(case["entry"])
     rates = [whole_ppm(rate) for _, rate in case["tiers"]]
+    within = 4.0 * (size * entry + case["wallet"])
     market = PerpetualMarket(
         [entry],
         [size],
@@ -161,6 +156,7 @@ def _liq_tiered(case: dict) -> dict:
         maintenance_tiers=[
             {"floor_units": floor, "maintenance_ppm": rate}
             for (floor, _), rate in zip(case["tiers"], rates, strict=True)
+            if floor < within
         ],
         initial_margin_ppm=rates[0],
     )
@@ -183,7 +179,6 @@ def _at_entry(case: dict, margin: float, deduction: float) -> tuple[PerpetualMar
         [size],
         collateral=abs(margin),
         maintenance_at="entry",
-        liquidation=_ORDERS,
         **_tiers(whole_ppm(case["mmr"]), deduction),
         **contract,
     )

@@ -7,6 +7,7 @@ set up in a `PerpetualMarket`, the venue's own steps are run, and its ledger and
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from math import lcm
 from typing import Any
 
@@ -17,6 +18,7 @@ from experiments.conformance.derivative_inputs import (
     whole_ppm,
 )
 from experiments.conformance.perpetual_market import PerpetualMarket
+from markets.derivatives.ranking import drawn
 from markets.outcomes import Reason
 from markets.rounding import PPM
 
@@ -79,12 +81,11 @@ def _dated_inverse_settlement(case: dict) -> dict:
     """One index a second; sizes and prices are so many times the case's that the mean is whole."""
     samples, end = case["index_samples"], 100.0 + len(case["index_samples"])
     times, side = len(samples), side_of(case)
-    size, entry = (
-        times * float(case["contracts"]),
-        times * float(case["entry"]),
-    )
+    marks = [float(Decimal(str(sample)) * times) for sample in samples]
+    entry = float(Decimal(str(case["entry"])) * times)
+    size = times * float(case["contracts"])
     market = PerpetualMarket(
-        [entry, *(times * float(sample) for sample in samples)],
+        [entry, *marks],
         [size],
         contract="inverse",
         contract_value_quote=case["contract_value"],
@@ -97,8 +98,8 @@ def _dated_inverse_settlement(case: dict) -> dict:
     market.trade(trader, side, size, entry)
     had = market.collateral(trader) + market.wealth
     market.step = 99
-    for sample in [*samples, samples[-1]]:
-        market.mark(times * float(sample))
+    for mark in [*marks, marks[-1]]:
+        market.mark(mark)
     net, fee = market.collateral(trader) - had, market.fees_of(trader)
     settlement = dict(market.venue.drain_events())["settlement"]
     return {
@@ -110,7 +111,10 @@ def _dated_inverse_settlement(case: dict) -> dict:
 
 
 def _adl_queue_close(case: dict) -> dict:
-    """What finds no counterparty is held by one whom that price would ruin."""
+    """What finds no counterparty is held by one whom that price would ruin.
+
+    The ranking that knows no score goes round from an account that the step draws: here the first.
+    """
     side, queue = side_of(case, "counterparty_side"), case["queue"]
     close, mark = float(case["close_price"]), float(case["mark"])
     left = max(0.0, case["qty"] - sum(row["size"] for row in queue))
@@ -129,6 +133,9 @@ def _adl_queue_close(case: dict) -> dict:
         market.open_at(ruined, side, left, close)
     market.open_at(loser, -side, case["qty"], close)
     before = [market.wallet(account) for account in winners]
+    ranked = len(queue) + (left > 0 and mark != close)
+    while drawn(market.step + 1) % max(ranked, 1):
+        market.step += 1
     market.mark(mark)
     equities = [market.equity(account) for account in winners]
     closings = market.liquidate()
@@ -263,7 +270,7 @@ def _dydx_close_size(case: dict) -> dict:
         0.099 * notional,
         preset="dydx",
         portion_ppm=whole_ppm(case["max_portion"]),
-        least=float(case["min_notional"]),
+        least=min(float(case["min_notional"]), float(most)),
         most=float(most),
     )
     market.offer(1, [(1.0, notional)])

@@ -1,9 +1,9 @@
 """A small market with one perpetual, in which a reference case of derivatives is played.
 
 Cases are in real units, the venue in whole ones, so the grid is chosen for the case: prices are
-whole ticks; L lots are one unit of size, with L a multiple of what makes all its sizes whole, and
-so large that rounding to an atom is far below the tolerance; and L units of the settlement asset
-stand for one of the case's. Whatever is read back is divided by L.
+whole and many ticks; L lots are one unit of size, with L a multiple of what makes all its sizes
+whole, and so large that rounding to an atom is far below the tolerance; and L units of the
+settlement asset stand for one of the case's. Whatever is read back is divided by L.
 Margin rates are the lowest there are, the mark is what the case says, fees are none: what the venue
 then does to claims and contracts is what the case asks for.
 """
@@ -25,11 +25,14 @@ from markets.exchange import Exchange
 from markets.intents import BUY, cancel_all, deposit, limit_order, stack
 from markets.market import Market
 from markets.outcomes import Code, Reason
+from markets.spot.book import MAX_PRICE_TICKS
 from markets.venue import Moment, Venue
 
 _MOST_DECIMALS = 9
 _MOST_ATOMS = 2.0**60
 _MOST_LOTS = 2.0**29
+_LEAST_TICKS = 100_000
+_FEW = MAX_PRICE_TICKS / 100
 _FAR = 2
 """A position is opened at so many times the price, or an n-th of it, at which it is wanted."""
 _LOWEST = {
@@ -57,12 +60,15 @@ class PerpetualMarket:
     ) -> None:
         """All prices and sizes of the case; lots are a multiple of 1/`divisor` as well.
 
-        `others` are parameters of linear perpetuals that share a margin account with the first one;
+        `others` are parameters of linear perpetuals that share a margin account with the first one,
+        and a tick of their own;
         `collateral` is more than the positions are worth, `step_seconds` the length of a step.
         """
         prices, sizes, beside = list(prices), list(sizes), list(others)
         self._step_seconds = params.pop("step_seconds", 1.0)
         self._per_tick, finest = whole_lots(prices)[1], whole_lots(sizes)[1] * divisor
+        while min(prices) * self._per_tick < _LEAST_TICKS and max(prices) * self._per_tick < _FEW:
+            self._per_tick *= 10
         worth = self._most_worth(prices, sizes, params) + params.pop("collateral", 0.0)
         worth *= 4 * _FAR * (traders + 2)
         self.decimals = int(np.log10(_MOST_ATOMS / worth / finest))
@@ -97,7 +103,8 @@ class PerpetualMarket:
         self.venue = Perpetual("perpetual", "exchange", instrument, terms, settlement)
         self.venues = [self.venue]
         for number, own in enumerate(beside):
-            instrument = Instrument(Asset(f"BASE{number}", self.decimals), paid_in, tick, 1.0)
+            asset, own = Asset(f"BASE{number}", self.decimals), dict(own)
+            instrument = Instrument(asset, paid_in, own.pop("tick", tick), 1.0)
             terms = Perpetual.Params(**_LOWEST | house | self._tiers(own))
             self.venues.append(Perpetual(f"other{number}", "exchange", instrument, terms))
         houses = [ClearingHouse("house", "exchange", paid_in)] if beside else []
@@ -179,7 +186,8 @@ class PerpetualMarket:
     ) -> None:
         """As taker with the rich counterparty, or another, at the mark for the moment."""
         self.mark(price, on)
-        maker, lots, ticks = against or self.rich, self.lots(size), self.ticks(price)
+        maker, lots = against or self.rich, self.lots(size)
+        ticks = self.venues[on].instrument.to_ticks(price)
         self.do(
             limit_order(0, maker, -side, lots, ticks),
             limit_order(0, account, side, lots, ticks),
