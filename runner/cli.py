@@ -208,7 +208,7 @@ def status(arguments: list[str]) -> int:
         return _refuse(error.format_message())
     except ConfigError as error:
         return _refuse(str(error))
-    except FathomError as error:
+    except (FathomError, OSError) as error:
         say(f"fathom: {_line(str(error))}")
         return 1
     except ModuleNotFoundError as error:

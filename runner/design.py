@@ -22,6 +22,7 @@ name the field.
 
 import difflib
 import itertools
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ from runner.schemas import kind_of
 from runner.spec import Request, RunSpec, load_scenario, plan_runs
 
 Point = dict[str, Any]
+MOST_RUNS = 1_000_000
+"""A plan is held in memory; more is a slip of the keyboard."""
 SWEEP_FILE = "sweep.toml"
 """Where a result folder keeps a copy of the file it comes from."""
 
@@ -55,7 +58,7 @@ class SeedRange(Params):
     """Seeds that follow each other, the same for all points unless `independent`."""
 
     first: int = Field(0, ge=0)
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, le=MOST_RUNS)
     independent: bool = False
 
 
@@ -146,6 +149,7 @@ def _runs(
 ) -> tuple[RunSpec, ...]:
     """All points times all seeds, each run once."""
     seeds = _seeds(sweep.seeds)
+    _check_runs("seeds", len(points) * len(seeds))
     independent = isinstance(sweep.seeds, Mapping) and sweep.seeds.get("independent", False)
     specs: dict[str, RunSpec] = {}
     for point in points:
@@ -218,16 +222,23 @@ def sweep_points(sweep: SweepFile) -> Iterator[Point]:
     if len(given) > 1:
         raise ConfigError(given[1], f"cannot be combined with {given[0]}")
     if sweep.design is not None:
+        _check_runs("design.samples", sweep.design.samples)
         return iter(sample(sweep.design))
     if sweep.runs:
         return map(flatten, sweep.runs)
     return _combinations(flatten(sweep.grid))
 
 
+def _check_runs(name: str, count: int) -> None:
+    if count > MOST_RUNS:
+        raise ConfigError(name, f"makes {count:,} runs, more than {MOST_RUNS:,}")
+
+
 def _combinations(axes: Mapping[str, Sequence[Any]]) -> Iterator[Point]:
     for path, values in axes.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(f"grid.{path}", f"must be a list with a value or more, got {values}")
+    _check_runs("grid", math.prod(len(values) for values in axes.values()))
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
 

@@ -188,4 +188,6 @@ def _hash_of_file(path: str, changed: int) -> str:
 
 def _check_number(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST_SEED:
-        raise ConfigError(name, f"must be a whole number of at least {least}, got {value!r}")
+        raise ConfigError(
+            name, f"must be a whole number from {least} to {LARGEST_SEED}, got {value!r}"
+        )

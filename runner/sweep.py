@@ -46,6 +46,8 @@ def run_sweep(file: Path, out: str | Path | None, options: Options) -> int:
     """Do what is left of a sweep; 0, or 1 if any of its runs has failed."""
     if options.address not in (None, LOCAL) and options.workers is not None:
         raise ConfigError("address", "cannot be combined with --workers")
+    if options.address is not None and options.workers == 0:
+        raise ConfigError("workers", "0 is this process; with an address there must be more")
     if options.address is not None:
         require_reachable(options.address)
     tell_of_compiling()

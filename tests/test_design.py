@@ -143,6 +143,19 @@ BAD = {
     "seed that is no number": ("seeds = [1, 'two']", "seed"),
     "seed range without count": ("seeds = {first = 3}", "seeds.count"),
     "seed range over nothing": ("seeds = {first = 3, count = 0}", "seeds.count"),
+    "more seeds than a plan can hold": ("seeds = {count = 99_999_999_999}", "seeds.count"),
+    "more points than a plan can hold": (
+        "[grid]\n" + "".join(f"p{at} = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for at in range(7)),
+        "grid",
+    ),
+    "more runs than a plan can hold": (
+        "seeds = {count = 500_001}\n[grid]\n'desk.fee' = [1, 2]",
+        "seeds",
+    ),
+    "more samples than a plan can hold": (
+        f"[design]\nkind = 'random'\nsamples = 99_999_999_999\n{RANGE}",
+        "design.samples",
+    ),
     "seed range misspelt": ("seeds = {start = 3, count = 2}", "seeds.start"),
     "no steps": ("steps = 0\nseeds = [1, 2]", "steps"),
     "missing history": ("path = 'none.csv'\nseeds = [1, 2]", "path"),

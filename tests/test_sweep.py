@@ -191,6 +191,21 @@ def test_small_parts_are_merged_at_the_end(capsys, monkeypatch):
     assert len(runner.load("out").runs) == 16
 
 
+def test_a_folder_that_cannot_be_read_is_said_without_a_traceback(capsys):
+    Path("out").mkdir()
+    Path("out/runs").touch()
+    assert cli.status(["sweep", study(GRID), "--workers", "0", "--out", "out"]) == 1
+    err = capsys.readouterr().err
+    assert "fathom: " in err
+    assert "out/runs" in err
+
+
+def test_no_worker_and_an_address_contradict_each_other(capsys):
+    arguments = ["sweep", study(GRID), "--workers", "0", "--address", "local"]
+    assert cli.status(arguments) == 2
+    assert "workers: 0 is this process" in capsys.readouterr().err
+
+
 def test_the_sweep_file_lies_beside_the_results():
     file = study(GRID)
     cli.status(["sweep", file, "--workers", "0", "--out", "out"])
