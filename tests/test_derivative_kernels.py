@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from markets.derivatives import funding, margin, mark, pnl
+from markets.derivatives.brackets import TierRule, ruled_tiers
 from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
 
 prices = st.floats(1.0, 1e5)
@@ -56,7 +57,8 @@ def test_maintenance_margin_rises_and_never_jumps(notional: float, more: float) 
 def test_a_floor_belongs_to_the_tier_below_and_whole_tiers_jump(floor: float) -> None:
     below, above = margin.tier_of(MAJOR, np.array([floor, np.nextafter(floor, np.inf)]))
     assert above == below + 1
-    at, beyond = margin.whole_tier_margin(MAJOR, np.array([floor, floor * (1 + 1e-9)]))
+    steps = ruled_tiers(MAJOR.floors, MAJOR.rates, TierRule.STEP)
+    at, beyond = margin.maintenance_margin(steps, np.array([floor, floor * (1 + 1e-9)]))
     assert beyond - at == near(floor * (MAJOR.rates[above] - MAJOR.rates[below]), 1e-6)
 
 

@@ -32,7 +32,7 @@ def _tier_figures(tiers: margin.Tiers, notional: float) -> dict:
 
 def _hl_tier_margin(case: dict) -> dict:
     floors, leverages = np.array(case["tiers"], float).T
-    figures = _tier_figures(margin.leverage_tiers(floors, leverages), case["notional"])
+    figures = _tier_figures(margin.bracket_tiers(floors, 0.5 / leverages), case["notional"])
     leverage = leverages[figures["tier"]]
     return figures | {
         "max_leverage": leverage,

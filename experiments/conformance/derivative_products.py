@@ -46,7 +46,8 @@ def _gmx_kink_borrow(case: dict) -> dict:
 
 
 def _gmx_v1_funding(case: dict) -> dict:
-    rate = interest.reserved_rate(case["factor"], case["reserved"], case["pool"], case["intervals"])
+    curve = interest.UsageCurve(1.0, case["factor"], case["factor"])
+    rate = interest.usage_factor(curve, case["reserved"] / case["pool"]) * case["intervals"]
     return {"rate": rate, "fee_usd": rate * case["position_usd"]}
 
 
@@ -55,7 +56,8 @@ def _dual_slope_borrow(case: dict) -> dict:
         case["target_utilisation"], case["min_apr"], case["target_apr"], case["max_apr"]
     )
     apr = interest.borrow_rate(curve, case["utilisation"])
-    return {"apr": apr, "fee_usd": interest.simple_fee(apr, case["hours"], case["position_usd"])}
+    hourly = apr / interest.HOURS_A_YEAR
+    return {"apr": apr, "fee_usd": hourly * case["hours"] * case["position_usd"]}
 
 
 def _interest_bearing_account(case: dict) -> dict:

@@ -6,7 +6,7 @@
     net account   each hour (balance + upnl)*rate/8760, the lend rate if positive, else borrow
 
 Rates are annual plain fractions unless named per second; balances in any asset. GMX charges usage
-of the pool: base*usage, steeper above the optimum (v2), or factor*reserved/pool an interval (v1).
+of the pool: base*usage, steeper above the optimum (v2), or without one, an interval (v1).
 Nothing is rounded: venues round debt up and lent income down. Sources: Gauntlet's Jupiter Lend
 proposal (2025-02), GMX v1 Vault and v2 MarketUtils, Jupiter Perps; the rule that a negative net
 value pays is ours, in the manner of Backpack. Left out: rate controllers that move the curve.
@@ -63,11 +63,6 @@ def accrued_interest(balance: Column, annual_rate: Column, hours: Column) -> Col
     return balance * np.expm1(hours * np.log1p(annual_rate / HOURS_A_YEAR))
 
 
-def simple_fee(annual_rate: Column, hours: Column, notional: Column) -> Column:
-    """Borrow fee of a position at an hourly rate without compounding."""
-    return annual_rate / HOURS_A_YEAR * hours * notional
-
-
 def usage_factor(curve: UsageCurve, usage: Column) -> Column:
     """GMX v2 borrow factor per second at a pool usage."""
     extra = np.maximum(0.0, np.subtract(curve.above_per_second, curve.base_per_second))
@@ -75,11 +70,6 @@ def usage_factor(curve: UsageCurve, usage: Column) -> Column:
     steep = np.less(curve.optimal, 1.0)
     room = np.where(steep, 1.0 - np.asarray(curve.optimal), 1.0)
     return curve.base_per_second * usage + np.where(steep, extra * beyond / room, 0.0)
-
-
-def reserved_rate(factor: Column, reserved: Column, pool: Column, intervals: Column) -> Column:
-    """GMX v1 funding rate over whole intervals: grows with the share of the pool reserved."""
-    return factor * reserved * intervals / pool
 
 
 def net_interest(balance: Column, profit: Column, lend: Column, borrow: Column) -> Column:

@@ -1,8 +1,7 @@
 """Margin: what a position must hold, from brackets to unified accounts.
 
     brackets     MM = notional*rate_k - cum_k,  cum_k = cum_{k-1} + floor_k*(rate_k - rate_{k-1})
-    leverage     rate_k = 1/(2*max_leverage_k)                              Hyperliquid
-    whole tier   MM = notional*rate_k, a step function                      BitMEX risk limits
+                 (Hyperliquid: rate_k = 1/(2*max_leverage_k); BitMEX risk limits: cum_k = 0)
     open OI      IMF from base to 100 % between two open-interest caps      dYdX v4
     size         IMF = max(1/L, f*sqrt(size)), MMF = max(3 %, 0.6*f*sqrt)   FTX, Backpack
     unified      equity = sum min(net*rate, net)*index;  uniMMR = equity/MM Binance
@@ -49,11 +48,6 @@ def bracket_tiers(floors: ArrayLike, rates: ArrayLike) -> Tiers:
     return Tiers(floor, rate, np.cumsum(floor * np.diff(rate, prepend=0.0)))
 
 
-def leverage_tiers(floors: ArrayLike, max_leverages: ArrayLike) -> Tiers:
-    """Hyperliquid brackets: maintenance is half the initial rate at the tier's top leverage."""
-    return bracket_tiers(floors, 0.5 / np.asarray(max_leverages, np.float64))
-
-
 def tier_of(tiers: Tiers, notional: Column) -> Column:
     """Tier number from 0; a notional equal to a floor still belongs to the tier below."""
     return np.maximum(np.searchsorted(tiers.floors, notional, side="left") - 1, 0)
@@ -63,11 +57,6 @@ def maintenance_margin(tiers: Tiers, notional: Column) -> Column:
     """Marginal-bracket requirement in quote units of an absolute notional."""
     tier = tier_of(tiers, notional)
     return notional * tiers.rates[tier] - tiers.deductions[tier]
-
-
-def whole_tier_margin(tiers: Tiers, notional: Column) -> Column:
-    """Risk-limit requirement: the tier's rate on the whole position (jumps at each floor)."""
-    return notional * tiers.rates[tier_of(tiers, notional)]
 
 
 def open_interest_rate(
