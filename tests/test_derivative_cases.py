@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from experiments.conformance.derivatives import KINDS
+from experiments.conformance.perpetual_market import PerpetualMarket
 from tests.reference.liquidation_prices import account_price, tiered_price
 
 few = settings(max_examples=25, deadline=None)  # each example is a market of its own
@@ -266,3 +267,27 @@ def test_settlement_of_a_dated_inverse_future(side, size, value, entry, moves, f
     assert found["gross_pnl"] == near(gross, scale)
     assert found["fee"] == near(paid, scale)
     assert found["net_pnl"] == near(gross - paid, scale)
+
+
+@pytest.mark.parametrize(("fee_ppm", "got"), [(100_000, 3.6), (10_000, 2.976)])
+def test_the_fund_gains_on_the_positions_own_part_of_a_group(fee_ppm, got) -> None:
+    """dYdX's fourth case: bankrupt at 2,940, filled at the fillable price of 2,976."""
+    rates = {"maintenance_tiers": ({"maintenance_ppm": 100_000},), "initial_margin_ppm": 100_000}
+    rule = {"preset": "dydx", "portion_ppm": 1_000_000, "least": 0.0, "most": 0.0}
+    rule |= {"fee_ppm": fee_ppm, "spread_to_mm": 0.1}
+    market = PerpetualMarket(
+        [3_000.0, 50_000.0], [0.1, 0.004], others=[rates], liquidation=rule, **rates
+    )
+    (trader,) = market.traders
+    market.open_at(trader, 1, 0.1, 3_000.0, 10.0)
+    market.open_at(trader, 1, 0.004, 50_000.0, on=1)
+    market.mark(3_000.0)
+    market.mark(50_000.0, on=1)
+    market.offer(1, [(2_975.0, 0.1)])
+    market.liquidate()
+    assert market.position(trader) == 0.1
+    market.clear()
+    market.offer(1, [(2_976.0, 0.1)])
+    market.venue.liquidate(market.moment)
+    assert market.position(trader) == 0.0
+    assert market.fund() == near(got)

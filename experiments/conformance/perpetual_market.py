@@ -136,8 +136,8 @@ class PerpetualMarket:
         self.step += 1
         self._marks[self.venues[on].instrument.base.name] = price
         seconds = self.step * self._step_seconds
-        self._moment = Moment(self.step, seconds, self._step_seconds, dict(self._marks))
-        self.market.accrue(self._moment)
+        self.moment = Moment(self.step, seconds, self._step_seconds, dict(self._marks))
+        self.market.accrue(self.moment)
 
     def lots(self, size: float) -> int:
         """Whole lots of a size."""
@@ -161,7 +161,7 @@ class PerpetualMarket:
 
     def do(self, *intents: tuple, at: Venue | None = None) -> None:
         """Carry out intents that nothing may refuse; FathomError where something is."""
-        codes = (at or self.venue).execute(stack(intents), self._moment)
+        codes = (at or self.venue).execute(stack(intents), self.moment)
         if (codes < 0).any():
             refused = [Code(code).name for code in codes if code < 0]
             raise FathomError(f"the venue refuses {refused}")
@@ -214,7 +214,7 @@ class PerpetualMarket:
     def liquidate(self) -> np.ndarray:
         """Liquidate and prove the ledger; returns the fills."""
         self.venue.forget()
-        self.market.liquidate(self._moment)
+        self.market.liquidate(self.moment)
         self.market.check()
         return np.asarray(super(Perpetual, self.venue).drain_fills())
 
