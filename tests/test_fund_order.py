@@ -155,19 +155,24 @@ def test_lots_of_two_takeovers_rest_at_their_average() -> None:
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), rest=st.sampled_from((60.0, 200.0, 1e9)))
 def test_fills_of_the_order_never_cost_the_fund(seed: int, rest: float) -> None:
-    """Whatever happens, its cash apart from the claims it holds never falls by resting."""
+    """Its cash apart from the claims it holds never falls by them; rows say what it gained."""
     rng = np.random.default_rng(seed)
     bench, (_, *users) = taken_over(fund=500.0, rest_seconds=rest)
     fund = bench.venue._terms.fund
+    row = np.array([fund])
     for _ in range(8):
         bench.mark(int(rng.integers(88, 104)))
-        own = bench.claim(fund) - bench.venue.held_claim
+        bench.venue.drain_liquidations()
+        own, worth = bench.claim(fund) - bench.venue.held_claim, bench.venue.equity(row)[0]
         for user in users:
             side = int(rng.choice((BUY, SELL)))
             bench.do(
                 limit_order(0, user, side, int(rng.integers(1, 4_000)), int(rng.integers(88, 104)))
             )
         assert bench.claim(fund) - bench.venue.held_claim >= own
+        log = bench.venue.drain_liquidations()
+        gained = 0.0 if log is None else float(log.fund.sum())
+        assert bench.venue.equity(row)[0] - worth == pytest.approx(gained)
         bench.liquidate()
 
 

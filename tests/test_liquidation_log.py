@@ -95,9 +95,10 @@ def test_lots_that_the_fund_kept_are_closed_under_its_own_name() -> None:
 @given(
     seed=st.integers(0, 2**32),
     preset=st.sampled_from(("takeover", "binance", "bitmex", "hyperliquid", "dydx", "okx_2018")),
+    rests=st.booleans(),
     inverse=st.booleans(),
 )
-def test_rows_explain_the_fund_and_the_fills(seed, preset, inverse) -> None:
+def test_rows_explain_the_fund_and_the_fills(seed, preset, rests, inverse) -> None:
     """Over any play: sizes are those of the fills, and payments the change of the fund's equity."""
     rng = np.random.default_rng(seed)
     kind = {"contract": "inverse", "contract_value_quote": 100.0} if inverse else {}
@@ -105,6 +106,8 @@ def test_rows_explain_the_fund_and_the_fills(seed, preset, inverse) -> None:
     rule = {"preset": preset}
     if preset == "hyperliquid":
         rule["backstops"] = ({"capital": 20.0},)
+    elif rests:
+        rule["rest_seconds"] = 180.0
     bench = Bench(
         6,
         300.0,
@@ -126,6 +129,7 @@ def test_rows_explain_the_fund_and_the_fills(seed, preset, inverse) -> None:
             side, lots = int(rng.choice((BUY, SELL))), int(rng.integers(1, 400))
             bench.do(limit_order(0, user, side, lots, price + int(rng.integers(-3, 4))))
         bench.venue.drain_fills()
+        bench.venue.drain_liquidations()
         before = bench.venue.equity(fund)[0]
         bench.liquidate()
         change = bench.venue.equity(fund)[0] - before

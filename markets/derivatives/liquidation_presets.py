@@ -3,7 +3,8 @@
 A preset fills every field of `LiquidationRule` that is not set; what it leaves open too is as in
 `PLAIN`. Facts, by venue (amounts in US dollars there, in settlement units here):
 
-    bitmex       fill-or-kill order down to the lower risk limit, else the engine takes the whole;
+    bitmex       fill-or-kill order down to the lower risk limit, else the engine takes the whole
+                 (its limit order at bankruptcy is `rest_seconds`, for a time that is not known: 0);
                  risk limits are steps on the whole position
     binance      immediate-or-cancel orders, then the fund, then ADL; clearance fee [recalled]
     hyperliquid  below maintenance 20 % first above 100,000, all after 30 s; below 2/3 of it, worth
@@ -18,7 +19,8 @@ A preset fills every field of `LiquidationRule` that is not set; what it leaves 
     okx_2018     the fund sells at any price within the band; winners of the week pay its debt
 
 Sources: the venues' liquidation, ADL and backstop pages; dYdX v4-chain. Set by us: 5 bp for OKX's
-"slightly better than the market". Left out: FTX's lottery by second (its mean is taken).
+"slightly better than the market". Left out: Hyperliquid's market orders beyond bankruptcy, FTX's
+lottery by second (its mean is taken).
 """
 
 from enum import StrEnum
