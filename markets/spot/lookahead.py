@@ -73,6 +73,7 @@ def look_far_ahead(book: BookArrays, batch: Batch, intents: NDArray[np.void], ro
     """Fetch all that rows some way ahead will touch, whether they place or cancel."""
     orders, levels, balances = book.orders, book.levels, batch.balances
     prices = levels.shape[1]
+    _fetch(intents, row + FURTHEST)
     if row + FAR < intents.size:
         intent = intents[np.uint64(row + FAR)]
         _fetch(balances, intent.account * balances.shape[1])

@@ -156,7 +156,9 @@ def _sweep(book: BookArrays, terms: Terms, batch: Batch, sweep: Sweep) -> tuple[
             continue
         lots = min(sweep.left_lots, order.remaining_lots)
         lot_cost_atoms = price_ticks * terms.notional_atoms
-        if unlikely(lots * lot_cost_atoms > sweep.budget_atoms - sweep.spent_atoms):
+        if terms.settles and unlikely(
+            lots * lot_cost_atoms > sweep.budget_atoms - sweep.spent_atoms
+        ):
             lots = (sweep.budget_atoms - sweep.spent_atoms) // lot_cost_atoms
             if lots == 0:
                 break

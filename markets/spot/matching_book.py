@@ -18,6 +18,9 @@ from markets.spot.desk import Desk
 from markets.spot.messages import make_room, match_batch
 from markets.spot.settlement import FILLED_ROWS, NEEDED_TICKS, SelfTrade, blank_tally
 
+_FILLS = 50_000
+"""Large enough to lie on large pages, where fills are written without a fault a page."""
+
 
 class MatchingBook:
     """Takes rows of dtype INTENT, gives codes and fills; `book` and `stops` are what rests."""
@@ -27,7 +30,7 @@ class MatchingBook:
         self.stops = Book(orders=16, price_range=64, accounts=accounts + 1)
         self._tally, self._desk = blank_tally(), Desk()
         self._desk.terms.self_trade = self_trade
-        self._fill_buffer: Fills = np.empty(4096, FILL)
+        self._fill_buffer: Fills = np.empty(_FILLS, FILL)
         self._fills: list[Fills] = []
         self._lay()
 
@@ -43,19 +46,18 @@ class MatchingBook:
             done = match_batch(self._address, intents, codes, done)
             if self._tally[NEEDED_TICKS] == NO_PRICE:
                 return codes
-            self._keep()
-            books = (self.book, self.stops)
-            self._fill_buffer = make_room(books, self._tally, self._fill_buffer, len(codes) - done)
+            self._fills.append(self._newest_fills())
+            books, blank = (self.book, self.stops), np.empty(len(self._fill_buffer), FILL)
+            self._fill_buffer = make_room(books, self._tally, blank, len(codes) - done)
             self._lay()
 
-    def _keep(self) -> None:
-        """Copy the fills out of the buffer."""
-        self._fills.append(joined([self._fill_buffer[: self._tally[FILLED_ROWS]]]))
-        self._tally[FILLED_ROWS] = 0
+    def _newest_fills(self) -> Fills:
+        """The fills in the buffer, which counts as empty from here on."""
+        count, self._tally[FILLED_ROWS] = int(self._tally[FILLED_ROWS]), 0
+        return self._fill_buffer[:count]
 
     def drain_fills(self) -> Fills:
         """The fills since the last call."""
-        self._keep()
-        fills = joined(self._fills)
+        fills = joined([*self._fills, self._newest_fills()])
         self._fills.clear()
         return fills

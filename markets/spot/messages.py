@@ -249,7 +249,7 @@ def match_batch(desk: int, intents: NDArray[np.void], codes: NDArray[np.int64], 
 def make_room(books: tuple[Book, Book], tally: NDArray[np.int64], fills: Fills, rows: int) -> Fills:
     """Let book and stops grow to what the next of so many rows may need.
 
-    Returns the buffer of fills, a new one where it was too small: keep what is in it before.
+    Returns the buffer of fills, a new one where it is too small: keep what is in it before.
     """
     for book in books:
         book.ensure(min(rows, book.count + 1024) + 1, int(tally[NEEDED_TICKS]) + 1)
