@@ -16,7 +16,8 @@ from pydantic import Field
 
 from agents.trader import NOTHING, Cohort
 from markets.errors import ConfigError
-from markets.intents import Intent, add_coin, borrow, repay
+from markets.intents import Intent, add_coin
+from markets.lending.lending_intents import borrow, repay
 from markets.lending.lending_pool import LendingPool
 from markets.lending.lending_view import LendingView
 from markets.market import Market, View

@@ -25,8 +25,9 @@ from agents.gas_price import MOST, price_to_beat, require_gas
 from agents.trader import Cohort
 from markets.assets import MAX_ATOMS
 from markets.chain import ChainView
-from markets.intents import BID, LIQUIDATE, Intent, bid_collateral, liquidate, with_tip
+from markets.intents import BID, LIQUIDATE, Intent, with_tip
 from markets.lending.collateral_auction import NOBODY
+from markets.lending.lending_intents import bid_collateral, liquidate
 from markets.lending.vaults import Vaults, VaultsView
 from markets.market import Market, View
 from markets.rounding import PPM

@@ -17,15 +17,8 @@ from pydantic import Field
 
 from agents.trader import NOTHING, Trader
 from markets.errors import ConfigError
-from markets.intents import (
-    LIQUIDATE,
-    SELL,
-    SWAP_EXACT_IN,
-    Intent,
-    bundle,
-    liquidate,
-    swap_exact_in,
-)
+from markets.intents import LIQUIDATE, SELL, SWAP_EXACT_IN, Intent, bundle, swap_exact_in
+from markets.lending.lending_intents import liquidate
 from markets.lending.lending_pool import LendingPool
 from markets.lending.lending_view import LendingView
 from markets.market import Market, View

@@ -12,7 +12,7 @@ that adding an agent changes nobody else's draws.
 import itertools
 import random
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import mesa
@@ -22,10 +22,11 @@ from pydantic import Field
 
 from markets import params
 from markets.errors import ConfigError
-from markets.intents import Intent, Rows
+from markets.intents import Intents
 from markets.market import Market, View
 
-NOTHING: tuple[Intent, ...] = ()
+NOTHING: Any = b""
+"""No intent, in whatever form an agent answers."""
 
 Event = tuple[str, str, float]
 """Who, what in one word, and its size in the unit that the word implies."""
@@ -66,8 +67,8 @@ class Trader(mesa.Agent):
         """Open the trader's accounts, before the first step; ConfigError where that cannot be."""
         raise ConfigError(self.name, f"{type(self).__name__} opens no account")
 
-    def act(self, view: View) -> Sequence[Intent | Rows]:
-        """Decide: the intents of this step, in the order in which they should arrive."""
+    def act(self, view: View) -> Intents:
+        """Decide: an intent, or a sequence of them in the order in which they should arrive."""
         return NOTHING
 
     def note(self, event: str, value: float = 0.0) -> None:

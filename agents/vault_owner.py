@@ -19,7 +19,8 @@ from agents.gas_price import MOST, price_to_beat, require_gas
 from agents.trader import NOTHING, Cohort
 from markets.assets import MAX_ATOMS
 from markets.errors import ConfigError
-from markets.intents import BORROW, REPAY, Intent, borrow, deposit, repay, with_tip
+from markets.intents import BORROW, REPAY, Intent, deposit, with_tip
+from markets.lending.lending_intents import borrow, repay
 from markets.lending.vaults import Vaults, VaultsView
 from markets.market import Market, View
 from markets.rounding import PPM

@@ -6,6 +6,7 @@ in `experiments.tables`.
 """
 
 from collections.abc import Collection, Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from markets.venue import Moment, Venue
 _FIGURES = [column.name for column in STEPS.columns[4:]]
 _PLACE = {name: place for place, name in enumerate(_FIGURES, 1)}
 """Of a figure in a row of the block; the reference comes first."""
+_WIDTH = 1 + len(_FIGURES)
 _REASONS = np.array([reason.name.lower() for reason in Reason], dtype=object)
 
 
@@ -32,7 +34,7 @@ class Recorder:
         self._account_steps = account_steps
         self._venues = list(market.venues.values())
         self._bases = [venue.columns()[0].name for venue in self._venues]
-        shape = (steps if "steps" in self._tables else 0, len(self._venues), 1 + len(_FIGURES))
+        shape = (steps if "steps" in self._tables else 0, len(self._venues), _WIDTH)
         self._figures = np.full(shape, np.nan)
         self._cells: Any = self._figures.reshape(-1).data
         self._moments: list[float] = []
@@ -55,8 +57,7 @@ class Recorder:
             return
         self._moments.append(moment.seconds + moment.step_seconds)
         for number, venue in enumerate(self._venues):
-            fills = venue.drain_fills()
-            if "fills" in tables and len(fills):
+            if "fills" in tables and len(fills := venue.drain_fills()):
                 self._fills[number].append((moment.step, fills))
             if "flows" in tables:
                 self._keep_flows(moment.step, number, venue.drain_flows())
@@ -80,11 +81,11 @@ class Recorder:
             self._flows.append((step, number, self._summed(flows)))
 
     def _keep_figures(self, number: int, venue: Venue, moment: Moment) -> None:
-        cells = self._cells
-        first = (moment.step * len(self._venues) + number) * (1 + len(_FIGURES))
-        cells[first] = moment.reference.get(self._bases[number], np.nan)
+        cells, place = self._cells, _PLACE
+        first = (moment.step * len(self._venues) + number) * _WIDTH
+        cells[first] = moment.reference.get(self._bases[number], nan)
         for name, value in venue.measure(moment).items():
-            cells[first + _PLACE[name]] = value
+            cells[first + place[name]] = value
 
     def _summed(self, flows: Flows) -> Flows:
         """The flows of one step with equal payer, receiver, asset and reason added up by owner."""

@@ -16,8 +16,8 @@ from experiments.recorder import Recorder
 from experiments.scenario import Scenario
 from experiments.tables import TABLES
 from markets.errors import BrokenInvariant, ConfigError
-from markets.intents import Intent, Rows, stack
-from markets.market import Market, View
+from markets.intents import stack
+from markets.market import Market
 from markets.venue import Moment
 
 
@@ -71,7 +71,7 @@ class World(mesa.Model):
         try:
             market.accrue(moment)
             view = market.observe(moment)
-            intents = stack(self._decide(view))
+            intents = stack([trader.act(view) for trader in self.traders])
             self.intents += market.execute(intents, moment, self._randomness)
             market.liquidate(moment)
             market.check()
@@ -84,13 +84,6 @@ class World(mesa.Model):
             self._journal.clear()
         self.recorder.step(moment)
         self.now += 1
-
-    def _decide(self, view: View) -> list[Intent | Rows]:
-        decided: list[Intent | Rows] = []
-        for trader in self.traders:
-            if intents := trader.act(view):
-                decided += intents
-        return decided
 
     def holdings(self) -> NDArray[np.float64]:
         """What each owner holds, the escrow of its orders included, in units: owners x assets."""

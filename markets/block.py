@@ -155,7 +155,7 @@ def ordered(
     By tip per gas, where that is the rule; a bundle that names others stands before the first of
     them, and rivals for the same place go by their own tips.
     """
-    keys = account_keys(ordering, accounts, rng)[accounts.place[bids.sender]]
+    keys = account_keys(ordering, accounts, bids.sender, rng)
     rank = bids.tip_atoms / bids.gas if ordering is Ordering.PRIORITY_FEE else -keys
     place, namers = rank.copy(), np.diff(bids.begins)
     if len(bids.named):

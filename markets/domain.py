@@ -26,6 +26,8 @@ class Domain(ABC):
     name: str
     roster: Roster
     """The accounts held here, from `begin` on."""
+    knows_bundles: bool = True
+    """Whether rows may be tied together; without, all of a venue's rows follow each other."""
 
     def open(self, market: "Market") -> None:
         """Take up accounts of its own, before the first step."""

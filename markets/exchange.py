@@ -24,7 +24,7 @@ from pydantic import Field
 from markets import params
 from markets.domain import Domain
 from markets.errors import ConfigError
-from markets.intents import INTENT, take
+from markets.intents import INTENT, blank, take
 from markets.sequencing import Ordering, sequence_by_arrival, sequence_by_venue
 from markets.venue import Moment
 
@@ -55,6 +55,8 @@ class Gateway(params.Params):
 class Exchange(Domain):
     """Continuous trading; the ordering rule and the gateway are the parameters."""
 
+    knows_bundles = False
+
     def __init__(
         self, name: str, ordering: Ordering = Ordering.RANDOM, gateway: Gateway | None = None
     ) -> None:
@@ -65,7 +67,7 @@ class Exchange(Domain):
         self.gateway = gateway
         self.travelling = np.zeros(0, INTENT)
         """Messages that were sent and have not arrived."""
-        self._due_seconds = np.zeros(0)
+        self._due_seconds, self._room = np.zeros(0), blank(0)
 
     def begin(self) -> None:
         """See `Domain.begin`."""
@@ -76,16 +78,8 @@ class Exchange(Domain):
         self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
     ) -> NDArray[np.void]:
         """See `Domain.batch`."""
-        batch = self._arrived(intents, moment, rng)
-        batch["bundle"] = 0
-        return batch
-
-    def _arrived(
-        self, intents: NDArray[np.void], moment: Moment, rng: np.random.Generator
-    ) -> NDArray[np.void]:
-        """What arrives in this step, in order, as rows of its own."""
         if self.gateway is None:
-            return sequence_by_venue(intents, self.ordering, self.roster, rng)
+            return self._ordered(intents, rng)
         waiting = np.concatenate([self.travelling, np.ascontiguousarray(intents)])
         arrival = self._arrivals(self.gateway, intents["account"], moment, rng)
         due = np.concatenate([self._due_seconds, arrival])
@@ -95,7 +89,16 @@ class Exchange(Domain):
         batch = take(waiting, np.flatnonzero(arrived))
         if self.ordering is Ordering.ARRIVAL:
             return sequence_by_arrival(batch, due[arrived])
-        return sequence_by_venue(batch, self.ordering, self.roster, rng)
+        return self._ordered(batch, rng)
+
+    def _ordered(self, intents: NDArray[np.void], rng: np.random.Generator) -> NDArray[np.void]:
+        """In room of its own, good until the next batch."""
+        count = len(intents)
+        if not count:
+            return intents
+        if len(self._room) < count:
+            self._room = blank(2 * count)
+        return sequence_by_venue(intents, self.ordering, self.roster, rng, self._room)
 
     def _arrivals(
         self,

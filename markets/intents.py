@@ -1,21 +1,23 @@
 """Intents: what agents ask for. Rows of one table, whoever asks and whatever venue is meant.
 
-An intent is a tuple of thirteen columns, built by the functions below. Each entry is one integer or
-an array of them, so that an individual and a cohort speak the same language:
+An intent is a row of thirteen integers, built by the functions below. Each column is given as one
+integer or an array of them, so that an individual and a cohort speak the same language:
 
     limit_order(venue, account, BUY, size_lots, limit_ticks)        one order
     limit_order(venue, accounts, sides, sizes, limits)              an order for each row
 
-`stack` turns what the agents returned, such tuples or arrays of rows, into one array of dtype
-`INTENT` (int64 columns, one row each). What `size`, `limit` and `order` count depends on the action
-and is said at each function. `bundle` is 0, or a number shared by consecutive intents of one
-account that must all succeed or all fail. `tip_atoms` is what the sender pays a chain's block
-builder to come first; exchanges ignore it. The last three columns are named for orders; pools read
-the same columns by the names of `POOL_INTENT`, a view of the same memory.
+One row is `bytes`, packed as it is asked for, since a Python object for each column would cost more
+than matching the order; several are an array of dtype `INTENT` (int64 columns). `stack` puts what
+the agents returned into one such array, which is also the way to read an intent. What `size`,
+`limit` and `order` count depends on the action and is said at each function. `bundle` is 0, or a
+number shared by consecutive intents of one account that must all succeed or all fail. `tip_atoms`
+is what the sender pays a chain's block builder to come first; exchanges ignore it. The last three
+columns are named for orders; pools read the same columns by the names of `POOL_INTENT`, a view of
+the same memory.
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,19 +76,61 @@ FLAG_BITS = 8
 """Flags lie below this bit; above it, where coins are counted, is the amount of the eighth."""
 EIGHTH_BITS = 63 - FLAG_BITS
 
-_ACCOUNT, _FLAGS, _BUNDLE, _TIP = 2, 7, 8, 9
+_FLAGS, _TIP = 7, 9
 
 _INTEGERS = "iub"
 _ROW = struct.Struct(f"{len(FIELDS)}q")
-
-_PLAIN = (0, 0, 0)
-_REST = (0, 0, 0, 0, *_PLAIN)
+_PACKS = [struct.Struct(f"{n}q{8 * (len(FIELDS) - n)}x").pack for n in range(len(FIELDS) + 1)]
+"""By number of columns given; the others are 0."""
+_pack_order, _pack_cancel = _PACKS[8], _PACKS[7]
+_NO_INTEGERS = (struct.error, TypeError)
+"""What packing raises where a column is an array, or no integer at all."""
 
 Column = Any
 """One integer, or an int64 array with an entry for each account."""
-Intent = tuple[Column, ...]
 Rows = NDArray[np.void]
 """Intents ready-made, as an array of dtype INTENT."""
+Intent = bytes | Rows
+"""One row as bytes, or rows."""
+Intents = Intent | Sequence[Intent]
+"""What an agent answers."""
+
+
+def intent_of(*columns: Column) -> Intent:
+    """The first columns of an intent; those left out are 0."""
+    try:
+        return _PACKS[len(columns)](*columns)
+    except _NO_INTEGERS:
+        return _rows(*columns)
+
+
+def _rows(*columns: Column) -> Rows:
+    """A row for each entry of the longest column; single integers are the same in all."""
+    sizes = []
+    for field, column in zip(FIELDS, columns, strict=False):
+        if type(column) is not int:
+            sizes.append(np.size(column))
+            if sizes[-1] and np.asarray(column).dtype.kind not in _INTEGERS:
+                raise FathomError(f"{field} of an intent must be integers, got {column!r}")
+    count = 0 if 0 in sizes else max(sizes, default=1)
+    table = np.zeros((count, len(FIELDS)), np.int64)
+    for place, column in enumerate(columns):
+        table[:, place] = column
+    return np.frombuffer(table, INTENT)
+
+
+def _columns(intent: Intent) -> list[Column]:
+    """The thirteen columns."""
+    if isinstance(intent, bytes):
+        return list(_ROW.unpack(intent))
+    return [intent[field] for field in FIELDS]
+
+
+def altered(intent: Intent, field: str, *columns: Column) -> Intent:
+    """The same with other columns from a field on."""
+    changed, place = _columns(intent), FIELDS.index(field)
+    changed[place : place + len(columns)] = columns
+    return intent_of(*changed)
 
 
 def _require(field: str, column: Column) -> None:
@@ -103,7 +147,10 @@ def limit_order(
     flags: Column = GOOD_TILL_CANCEL,
 ) -> Intent:
     """Buy or sell up to `size_lots` at `limit_ticks` or better; the rest stays in the book."""
-    return (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0, 0, 0, 0)
+    try:  # packed here and in `cancel`, which agents that are objects send most
+        return _pack_order(PLACE, venue, account, side, size_lots, limit_ticks, 0, flags)
+    except _NO_INTEGERS:
+        return _rows(PLACE, venue, account, side, size_lots, limit_ticks, 0, flags)
 
 
 def market_order(
@@ -114,7 +161,7 @@ def market_order(
     With FILL_OR_KILL, which spot order books know, it trades whole or not at all.
     """
     flags = MARKET | IMMEDIATE_OR_CANCEL | flags
-    return (PLACE, venue, account, side, size_lots, 0, 0, flags, 0, 0, 0, 0, 0)
+    return intent_of(PLACE, venue, account, side, size_lots, 0, 0, flags)
 
 
 def iceberg_order(
@@ -130,7 +177,8 @@ def iceberg_order(
     Raises FathomError for 0, which would show all.
     """
     _require("display_lots", display_lots)
-    return (PLACE, venue, account, side, size_lots, limit_ticks, *_REST[:5], display_lots, 0)
+    order = (PLACE, venue, account, side, size_lots, limit_ticks)
+    return intent_of(*order, 0, 0, 0, 0, 0, display_lots)
 
 
 def stop_order(
@@ -148,13 +196,13 @@ def stop_order(
     """
     _require("trigger_ticks", trigger_ticks)
     flags = (limit_ticks == 0) * (MARKET | IMMEDIATE_OR_CANCEL)
-    head = (PLACE, venue, account, side, size_lots, limit_ticks, 0, flags, 0, 0)
-    return (*head, trigger_ticks, 0, 0)
+    order = (PLACE, venue, account, side, size_lots, limit_ticks)
+    return intent_of(*order, 0, flags, 0, 0, trigger_ticks)
 
 
 def good_till(intent: Intent, expiry_step: Column) -> Intent:
     """Cancel what then still rests or waits when `expiry_step` is over; 0 is no expiry."""
-    return (*intent[:-1], expiry_step)
+    return altered(intent, "expiry_step", expiry_step)
 
 
 def amend(
@@ -170,8 +218,8 @@ def amend(
     It keeps its place in the queue only where nothing but the size changes, and that falls; else it
     is a new order. A stop is always a new one.
     """
-    head = (AMEND, venue, account, 0, size_lots, limit_ticks, order, 0, 0, 0)
-    return (*head, trigger_ticks, 0, 0)
+    change = (AMEND, venue, account, 0, size_lots, limit_ticks)
+    return intent_of(*change, order, 0, 0, 0, trigger_ticks)
 
 
 def quote(
@@ -183,18 +231,21 @@ def quote(
     ask_lots: Column,
 ) -> Intent:
     """A dealer's two-sided quote, in place of its last; a side of 0 lots is not quoted."""
-    head = (QUOTE, venue, account, 0, bid_lots, bid_ticks, *_REST[:4])
-    return (*head, ask_ticks, ask_lots, 0)
+    bid = (QUOTE, venue, account, 0, bid_lots, bid_ticks)
+    return intent_of(*bid, 0, 0, 0, 0, ask_ticks, ask_lots)
 
 
 def cancel(venue: int, account: Column, order: Column) -> Intent:
     """Take one resting order out of the book."""
-    return (CANCEL, venue, account, 0, 0, 0, order, 0, 0, 0, 0, 0, 0)
+    try:
+        return _pack_cancel(CANCEL, venue, account, 0, 0, 0, order)
+    except _NO_INTEGERS:
+        return _rows(CANCEL, venue, account, 0, 0, 0, order)
 
 
 def cancel_all(venue: int, account: Column) -> Intent:
     """Take all resting orders of the account out of the book."""
-    return (CANCEL_ALL, venue, account, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return intent_of(CANCEL_ALL, venue, account)
 
 
 def swap_exact_in(
@@ -205,14 +256,14 @@ def swap_exact_in(
     minimum_output_atoms: Column = 0,
 ) -> Intent:
     """BUY pays exactly `input_atoms` of quote for base, SELL pays base for quote."""
-    return (SWAP_EXACT_IN, venue, account, side, input_atoms, minimum_output_atoms, *_REST)
+    return intent_of(SWAP_EXACT_IN, venue, account, side, input_atoms, minimum_output_atoms)
 
 
 def swap_exact_out(
     venue: int, account: Column, side: Column, output_atoms: Column, maximum_input_atoms: Column
 ) -> Intent:
     """BUY receives exactly `output_atoms` of base, SELL of quote, for at most the given input."""
-    return (SWAP_EXACT_OUT, venue, account, side, output_atoms, maximum_input_atoms, *_REST)
+    return intent_of(SWAP_EXACT_OUT, venue, account, side, output_atoms, maximum_input_atoms)
 
 
 def add_liquidity(
@@ -220,12 +271,12 @@ def add_liquidity(
 ) -> Intent:
     """Deposit base and quote in the pool's ratio, up to both maxima, for shares."""
     amounts = (maximum_base_atoms, maximum_quote_atoms)
-    return (ADD_LIQUIDITY, venue, account, 0, *amounts, *_REST)
+    return intent_of(ADD_LIQUIDITY, venue, account, 0, *amounts)
 
 
 def remove_liquidity(venue: int, account: Column, shares_atoms: Column) -> Intent:
     """Give shares back for the same part of both reserves."""
-    return (REMOVE_LIQUIDITY, venue, account, 0, shares_atoms, 0, *_REST)
+    return intent_of(REMOVE_LIQUIDITY, venue, account, 0, shares_atoms)
 
 
 def deposit(venue: int, account: Column, collateral_atoms: Column, flags: Column = 0) -> Intent:
@@ -234,22 +285,22 @@ def deposit(venue: int, account: Column, collateral_atoms: Column, flags: Column
     At a contract of a clearing house it is margin for all contracts there; with `ISOLATED`, for
     this one alone, which the account must not trade yet.
     """
-    return (DEPOSIT, venue, account, 0, collateral_atoms, 0, 0, flags, 0, 0, *_PLAIN)
+    return intent_of(DEPOSIT, venue, account, 0, collateral_atoms, 0, 0, flags)
 
 
 def withdraw(venue: int, account: Column, margin_atoms: Column, flags: Column = 0) -> Intent:
     """Turn free margin back into collateral; `ISOLATED` margin ends with the last atom."""
-    return (WITHDRAW, venue, account, 0, margin_atoms, 0, 0, flags, 0, 0, *_PLAIN)
+    return intent_of(WITHDRAW, venue, account, 0, margin_atoms, 0, 0, flags)
 
 
 def deposit_coin(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
     """Turn a coin into margin at a clearing house: 0 its settlement asset, else as it lists."""
-    return (DEPOSIT, venue, account, coin, atoms, 0, *_REST)
+    return intent_of(DEPOSIT, venue, account, coin, atoms)
 
 
 def withdraw_coin(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
     """Take a coin out of the margin at a clearing house; of coin 0, more than one's own borrows."""
-    return (WITHDRAW, venue, account, coin, atoms, 0, *_REST)
+    return intent_of(WITHDRAW, venue, account, coin, atoms)
 
 
 def swap_coins(
@@ -262,7 +313,7 @@ def swap_coins(
 ) -> Intent:
     """Pay exactly `input_atoms` of one coin of a pool for another, both by index."""
     amounts = (input_atoms, minimum_output_atoms)
-    return (SWAP_EXACT_IN, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received, 0)
+    return intent_of(SWAP_EXACT_IN, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received)
 
 
 def swap_coins_exact_out(
@@ -275,13 +326,13 @@ def swap_coins_exact_out(
 ) -> Intent:
     """Receive exactly `output_atoms` of one coin of a pool for another, both by index."""
     amounts = (output_atoms, maximum_input_atoms)
-    return (SWAP_EXACT_OUT, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received, 0)
+    return intent_of(SWAP_EXACT_OUT, venue, account, 0, *amounts, 0, 0, 0, 0, paid, received)
 
 
 def until_tick(swap: Intent, limit_tick: Column) -> Intent:
     """A swap by side of a concentrated pool, filled only as far as the price of a tick."""
-    flags = swap[_FLAGS] | TICK_LIMIT
-    return (*swap[:_FLAGS], flags, *swap[_BUNDLE : _TIP + 1], limit_tick, 0, 0)
+    flags, key, tip_atoms = _columns(swap)[_FLAGS : _TIP + 1]
+    return altered(swap, "flags", flags | TICK_LIMIT, key, tip_atoms, limit_tick)
 
 
 def add_range(
@@ -294,19 +345,20 @@ def add_range(
 ) -> Intent:
     """Add the most liquidity that both maxima pay for to the account's position over a range."""
     amounts = (maximum_base_atoms, maximum_quote_atoms)
-    return (ADD_RANGE, venue, account, 0, *amounts, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+    return intent_of(ADD_RANGE, venue, account, 0, *amounts, 0, 0, 0, 0, lower_tick, upper_tick)
 
 
 def remove_range(
     venue: int, account: Column, lower_tick: Column, upper_tick: Column, liquidity: Column
 ) -> Intent:
     """Take liquidity out of the account's position; fees stay owed until collected."""
-    return (REMOVE_RANGE, venue, account, 0, liquidity, 0, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+    edges = (lower_tick, upper_tick)
+    return intent_of(REMOVE_RANGE, venue, account, 0, liquidity, 0, 0, 0, 0, 0, *edges)
 
 
 def collect(venue: int, account: Column, lower_tick: Column, upper_tick: Column) -> Intent:
     """Pay out the fees that the account's position over a range has earned."""
-    return (COLLECT, venue, account, 0, 0, 0, 0, 0, 0, 0, lower_tick, upper_tick, 0)
+    return intent_of(COLLECT, venue, account, 0, 0, 0, 0, 0, 0, 0, lower_tick, upper_tick)
 
 
 def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
@@ -316,7 +368,7 @@ def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[C
     if ((eighth >= 1 << EIGHTH_BITS) | (eighth < -1 << EIGHTH_BITS)).any():
         raise FathomError(f"the eighth coin's amount must be below 2**{EIGHTH_BITS} atoms")
     flags = amounts[7] << FLAG_BITS
-    return (action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
+    return intent_of(action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
 
 
 def add_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
@@ -344,7 +396,7 @@ def add_coin(
 ) -> Intent:
     """Deposit exactly `input_atoms` of one coin for shares."""
     amounts = (input_atoms, minimum_shares_atoms)
-    return (ADD_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin, 0, 0)
+    return intent_of(ADD_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin)
 
 
 def remove_coin(
@@ -356,62 +408,24 @@ def remove_coin(
 ) -> Intent:
     """Give shares back for one coin."""
     amounts = (shares_atoms, minimum_output_atoms)
-    return (REMOVE_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin, 0, 0)
-
-
-def borrow(venue: int, account: Column, coin: Column, atoms: Column) -> Intent:
-    """Take exactly so many atoms of a lending pool's coin against what the account has supplied."""
-    return (BORROW, venue, account, 0, atoms, 0, 0, 0, 0, 0, coin, 0, 0)
-
-
-def repay(venue: int, account: Column, coin: Column, maximum_atoms: Column) -> Intent:
-    """Pay back the account's debt in a coin of a lending pool, up to so many atoms."""
-    return (REPAY, venue, account, 0, maximum_atoms, 0, 0, 0, 0, 0, coin, 0, 0)
-
-
-def liquidate(
-    venue: int,
-    account: Column,
-    borrower: Column,
-    coins: tuple[Column, Column],
-    maximum_paid_atoms: Column,
-    minimum_received_atoms: Column = 0,
-) -> Intent:
-    """Repay an unsafe borrower's debt for his collateral; `coins` are that of the debt and it.
-
-    Side 1, as set by `in_shares`, asks for the collateral as shares of the lending pool.
-    """
-    amounts = (maximum_paid_atoms, minimum_received_atoms)
-    return (LIQUIDATE, venue, account, 0, *amounts, borrower, 0, 0, 0, *coins, 0)
-
-
-def in_shares(liquidation: Intent) -> Intent:
-    """The same liquidation, paid in shares of the pool, for which it needs no cash."""
-    return (*liquidation[:3], 1, *liquidation[4:])
+    return intent_of(REMOVE_COIN, venue, account, 0, *amounts, 0, 0, 0, 0, coin)
 
 
 def bid(venue: int, account: Column, rent_atoms: Column, deposit_atoms: Column) -> Intent:
     """Offer a rent, in pool shares a block out of a deposit, for the right to manage a pool."""
-    return (BID, venue, account, 0, rent_atoms, deposit_atoms, *_REST)
+    return intent_of(BID, venue, account, 0, rent_atoms, deposit_atoms)
 
 
 def set_fee(venue: int, account: Column, fee_ppm: Column) -> Intent:
     """The manager of a pool names its fee."""
-    return (SET_FEE, venue, account, 0, fee_ppm, 0, *_REST)
-
-
-def bid_collateral(
-    venue: int, account: Column, auction: Column, bid_atoms: Column, lot_atoms: Column
-) -> Intent:
-    """Bid in a collateral auction, by its number: so much stablecoin for so much collateral."""
-    return (BID, venue, account, 0, bid_atoms, lot_atoms, auction, *_REST[1:])
+    return intent_of(SET_FEE, venue, account, 0, fee_ppm)
 
 
 def transfer(
     venue: int, account: Column, receiver: Column, column: Column, atoms: Column
 ) -> Intent:
     """Send atoms of the asset in a ledger column to an account of the sender in another domain."""
-    return (TRANSFER, venue, account, 0, atoms, 0, receiver, 0, 0, 0, column, 0, 0)
+    return intent_of(TRANSFER, venue, account, 0, atoms, 0, receiver, 0, 0, 0, column)
 
 
 def include(venue: int, account: Column, transaction: Column) -> Intent:
@@ -419,60 +433,53 @@ def include(venue: int, account: Column, transaction: Column) -> Intent:
 
     `venue` is any of the chain's; the named rows are executed between those of the bundle.
     """
-    return (INCLUDE, venue, account, 0, 0, 0, transaction, PRIVATE, 0, 0, *_PLAIN)
+    return intent_of(INCLUDE, venue, account, 0, 0, 0, transaction, PRIVATE)
 
 
 def privately(intent: Intent) -> Intent:
     """Send to the block builder, past the public queue."""
-    return (*intent[:_FLAGS], intent[_FLAGS] | PRIVATE, *intent[_FLAGS + 1 :])
+    return altered(intent, "flags", _columns(intent)[_FLAGS] | PRIVATE)
 
 
 def bundle(intents: Iterable[Intent], key: int = 1) -> list[Intent]:
     """Tie intents of one account together: on a chain all of them succeed, or none."""
-    return [(*intent[:_BUNDLE], key, *intent[_BUNDLE + 1 :]) for intent in intents]
+    return [altered(intent, "bundle", key) for intent in intents]
 
 
 def with_tip(intent: Intent, tip_atoms: Column) -> Intent:
     """Offer the block builder `tip_atoms` of the chain's fee asset."""
-    return (*intent[:_TIP], tip_atoms, *intent[_TIP + 1 :])
+    return altered(intent, "tip_atoms", tip_atoms)
 
 
-def _rows_of(intent: Intent | Rows) -> NDArray[Any]:
-    """A row for each entry of the longest column; single integers are the same in all."""
-    if isinstance(intent, np.ndarray):
-        return np.ascontiguousarray(intent)
-    for field, column in zip(FIELDS, intent, strict=True):
-        if np.size(column) and np.asarray(column).dtype.kind not in _INTEGERS:
-            raise FathomError(f"{field} of an intent must be integers, got {column!r}")
-    sizes = [np.size(column) for column in intent if not isinstance(column, int)]
-    count = 0 if 0 in sizes else max(sizes, default=1)
-    rows = np.empty((count, len(FIELDS)), np.int64)
-    for place, column in enumerate(intent):
-        rows[:, place] = column
-    return rows
-
-
-def stack(intents: Sequence[Intent | Rows]) -> Rows:
-    """All intents as one array of dtype INTENT, in the order given.
-
-    Rows of individuals are packed as they come: making an array of each would cost more than
-    matching the order. Raises FathomError where a column is of anything but integers.
-    """
-    pack = _ROW.pack
-    packed: list[Any]
+def stack(answers: Sequence[Intents]) -> Rows:
+    """All intents of all answers as one array of dtype INTENT, in the order given."""
     try:
-        packed = [
-            pack(*intent)
-            if type(intent) is tuple and type(intent[_ACCOUNT]) is int
-            else _rows_of(intent)
-            for intent in intents
-        ]
-    except (struct.error, TypeError):
-        packed = [_rows_of(intent) for intent in intents]
-    return np.frombuffer(bytearray().join(packed), INTENT)
+        return np.frombuffer(bytearray().join(answers), INTENT)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.frombuffer(bytearray().join(_each(answers)), INTENT)
+
+
+def _each(answers: Iterable[Intents]) -> Iterator[Any]:
+    """Every intent as what can be joined; answers may be sequences of intents."""
+    for answer in answers:
+        if isinstance(answer, bytes):
+            yield answer
+        elif isinstance(answer, np.ndarray):
+            if answer.dtype.itemsize != INTENT.itemsize:
+                raise FathomError(f"rows of intents must be of dtype INTENT, got {answer.dtype}")
+            yield np.ascontiguousarray(answer)
+        elif isinstance(answer, int):
+            raise FathomError("an intent is made by the functions of `markets.intents`")
+        elif answer:
+            yield from _each(answer)
+
+
+def blank(count: int) -> Rows:
+    """Rows to be written."""
+    return np.frombuffer(np.empty((count, len(FIELDS)), np.int64), INTENT)
 
 
 def take(intents: NDArray[np.void], rows: NDArray[np.int64]) -> NDArray[np.void]:
     """The given rows in the given order; as plain integers, which NumPy gathers much faster."""
-    table = intents.view(np.int64).reshape(-1, len(FIELDS))
-    return table.take(rows, axis=0).view(INTENT).reshape(-1)
+    table = np.ndarray((len(intents), len(FIELDS)), np.int64, np.ascontiguousarray(intents))
+    return np.ndarray(len(rows), intents.dtype, table.take(rows, axis=0))

@@ -23,6 +23,8 @@ from markets.outcomes import Code
 from markets.sequencing import first_stray, run_starts
 from markets.venue import Moment, Venue
 
+NO_CODES = np.zeros(0, np.int64)
+
 Randomness = Mapping[str, np.random.Generator]
 """A generator for each domain, by name."""
 
@@ -62,6 +64,13 @@ class Market:
             venue.open(self)
         self._numbers = {name: number for number, name in enumerate(self.domains)}
         self._domain_of_venue = np.array([self._numbers[v.domain] for v in venues], np.int64)
+        self._apart = len(domains) > 1
+        self._only_venue = {
+            domain.name: own[0]
+            for domain in domains
+            if len(own := [v for v in venues if v.domain == domain.name]) == 1
+            and not domain.knows_bundles
+        }
 
     def venue(self, name: str, field: str, *kinds: Any) -> Any:
         """A venue by name, of one of the kinds if any are given; ConfigError naming `field`."""
@@ -119,10 +128,18 @@ class Market:
         self._domain_of_account = np.array(numbers, np.int64)[self.ledger.domain]
         self._balances_view = self.ledger.balances.view()
         self._balances_view.flags.writeable = False
+        self._accruing = self._venues_that("accrue")
+        self._clearing = self._venues_that("clear")
+        self._liquidating = self._venues_that("liquidate")
+
+    def _venues_that(self, beat: str) -> list[Venue]:
+        """Those whose class has something to do in a beat."""
+        venues, nothing = self.venues.values(), getattr(Venue, beat)
+        return [venue for venue in venues if getattr(type(venue), beat) is not nothing]
 
     def accrue(self, moment: Moment) -> None:
         """Let funding, interest and expiries fall due."""
-        for venue in self.venues.values():
+        for venue in self._accruing:
             venue.accrue(moment)
 
     def observe(self, moment: Moment) -> View:
@@ -138,26 +155,30 @@ class Market:
         domain than the venue's: a bug of its sender, and kernels do not look twice at where they
         write.
         """
-        stray = first_stray(intents, self._domain_of_venue, self._domain_of_account)
-        if stray < len(intents):
-            venue, account = intents["venue"][stray], intents["account"][stray]
-            text = "must both exist, in one domain"
-            raise FathomError(f"an intent names venue {venue} and account {account}: {text}")
-        executed = 0
-        placed = self._domain_of_venue[intents["venue"]] if len(self.domains) > 1 else None
-        for number, (name, domain) in enumerate(self.domains.items()):
+        count, executed = len(intents), 0
+        if count:
+            stray = first_stray(intents, self._domain_of_venue, self._domain_of_account)
+            if stray < count:
+                venue, account = intents["venue"][stray], intents["account"][stray]
+                text = "must both exist, in one domain"
+                raise FathomError(f"an intent names venue {venue} and account {account}: {text}")
+        placed = self._domain_of_venue[intents["venue"]] if count and self._apart else None
+        for number, domain in enumerate(self.domains.values()):
             own = intents if placed is None else take(intents, np.flatnonzero(placed == number))
-            batch = domain.batch(own, moment, randomness[name])
-            domain.settle(self._run(batch, moment, domain))
+            batch = domain.batch(own, moment, randomness[domain.name])
             executed += len(batch)
-        for venue in self.venues.values():
+            domain.settle(self._run(batch, moment, domain) if len(batch) else NO_CODES)
+        for venue in self._clearing:
             venue.clear(moment)
         return executed
 
     def _run(self, batch: NDArray[np.void], moment: Moment, domain: Domain) -> NDArray[np.int64]:
         """Hand runs of rows to their venues; a bundle is a run of its own. A code for each row."""
-        codes = np.zeros(len(batch), np.int64)
         venues = list(self.venues.values())
+        only = self._only_venue.get(domain.name)
+        if only is not None:
+            return only.execute(batch, moment)
+        codes = np.zeros(len(batch), np.int64)
         for first, last in pairwise(run_starts(batch).tolist()):
             rows = batch[first:last]
             bundle = int(rows["bundle"][0])
@@ -195,7 +216,7 @@ class Market:
 
     def liquidate(self, moment: Moment) -> None:
         """Close unsafe positions at every venue."""
-        for venue in self.venues.values():
+        for venue in self._liquidating:
             venue.liquidate(moment)
 
     def check(self) -> None:

@@ -8,6 +8,10 @@ Rules order whole accounts, so that an account's own intents keep their order:
 
 The result depends on accounts, never on the order in which agents were asked; and on those of the
 domain alone: who is listed elsewhere draws no lot here.
+
+A random order comes from lots, one an account: the lot of the account that is number n of the
+domain is number n of a generator that starts anew in each batch (`markets.splitmix`), so that only
+the lots of those who send are worked out.
 """
 
 from enum import StrEnum
@@ -16,8 +20,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from markets.intents import take
+from markets.intents import blank, take
 from markets.kernel import njit
+from markets.splitmix import uniform
 
 
 class Ordering(StrEnum):
@@ -85,29 +90,42 @@ class Roster(NamedTuple):
     """The accounts of one domain, numbered in the order of the ledger.
 
     `place` is by row of the ledger: 1, 2, ... for accounts of the domain, 0 for all others, who
-    send nothing here. `latency_seconds` is by place.
+    send nothing here. `latency_seconds` is by place; so is `rank`, the order of latencies.
     """
 
     place: NDArray[np.int64]
     latency_seconds: NDArray[np.float64]
+    rank: NDArray[np.float64]
 
 
 def roster(held_here: NDArray[np.bool_], latency_seconds: NDArray[np.float64]) -> Roster:
     """The roster of the accounts marked; both arrays are by row of the ledger."""
     place = np.where(held_here, held_here.cumsum(), 0)
-    return Roster(place, np.append(0.0, latency_seconds[held_here]))
+    latency = np.append(0.0, latency_seconds[held_here])
+    rank = np.empty(len(latency))
+    rank[np.argsort(latency, kind="stable")] = np.arange(len(latency))
+    return Roster(place, latency, rank)
+
+
+@njit()
+def _lots(start: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
+    lots = np.empty(places.size)
+    for at in range(places.size):
+        lots[at] = uniform(start, places[at])
+    return lots
+
+
+def _start(rng: np.random.Generator) -> int:
+    """Where the lots of a batch start."""
+    return rng.bit_generator.random_raw() >> 1
 
 
 def account_keys(
-    ordering: Ordering, accounts: Roster, rng: np.random.Generator
+    ordering: Ordering, roster: Roster, accounts: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """A number in [0, 1) for each place of the roster: lower comes first."""
-    places = len(accounts.latency_seconds)
-    if ordering is not Ordering.ARRIVAL:
-        return rng.random(places)
-    keys = np.empty(places)
-    keys[np.argsort(accounts.latency_seconds, kind="stable")] = np.arange(places) / places
-    return keys
+    """A number for each account, the same for the same: lower comes first."""
+    places = roster.place[accounts]
+    return roster.rank[places] if ordering is Ordering.ARRIVAL else _lots(_start(rng), places)
 
 
 def sequence(
@@ -117,7 +135,7 @@ def sequence(
     rng: np.random.Generator,
 ) -> NDArray[np.void]:
     """Put intents in their order of execution, whatever venue they are for."""
-    keys = account_keys(ordering, accounts, rng)[accounts.place[intents["account"]]]
+    keys = account_keys(ordering, accounts, intents["account"], rng)
     if ordering is not Ordering.PRIORITY_FEE:
         return take(intents, np.argsort(keys, kind="stable"))
     number = transactions(intents)
@@ -130,31 +148,41 @@ def sequence_by_venue(
     ordering: Ordering,
     accounts: Roster,
     rng: np.random.Generator,
+    room: NDArray[np.void] | None = None,
 ) -> NDArray[np.void]:
-    """The same for domains whose venues run one after the other, in the order of their listing."""
+    """The same for domains whose venues run one after the other, in the order of their listing.
+
+    They know no bundles: in this order the rows of one would not follow each other. The result may
+    stand in `room`, if that is given.
+    """
     if ordering is Ordering.RANDOM:
-        ordered = np.empty_like(intents)
-        _draw_lots(intents, accounts.place, rng.random(len(accounts.latency_seconds)), ordered)
+        ordered = blank(len(intents)) if room is None else room[: len(intents)]
+        _draw_lots(intents, accounts.place, _start(rng), ordered)
         return ordered
-    place = accounts.place[intents["account"]]
-    return take(intents, np.lexsort((place, accounts.latency_seconds[place], intents["venue"])))
+    rank = accounts.rank[accounts.place[intents["account"]]]
+    return _untied(take(intents, np.lexsort((rank, intents["venue"]))))
 
 
 def sequence_by_arrival(
     intents: NDArray[np.void], arrival_seconds: NDArray[np.float64]
 ) -> NDArray[np.void]:
     """Venue after venue, each in the order in which messages reached it; equal ones as sent."""
-    return take(intents, np.lexsort((arrival_seconds, intents["venue"])))
+    return _untied(take(intents, np.lexsort((arrival_seconds, intents["venue"]))))
+
+
+def _untied(intents: NDArray[np.void]) -> NDArray[np.void]:
+    intents["bundle"] = 0
+    return intents
 
 
 @njit()
 def _draw_lots(
     intents: NDArray[np.void],
     place: NDArray[np.int64],
-    lots: NDArray[np.float64],
+    start: int,
     ordered: NDArray[np.void],
 ) -> None:
-    """Order rows by venue, then by the lot of their account's place, which is uniform in [0, 1).
+    """Order rows by venue, then by the lot of their account's place; bundles fall apart.
 
     As many buckets as rows, of equal width: few lots fall into the same, which are then inserted.
     """
@@ -162,10 +190,10 @@ def _draw_lots(
     for row in range(count):
         venues = max(venues, intents[row].venue + 1)
     drawn, bucket, order = np.empty(count), np.empty(count, np.int64), np.empty(count, np.int64)
-    ends = np.zeros(count + 1, np.int64)
+    ends, width = np.zeros(count + 1, np.int64), count / venues
     for row in range(count):
-        drawn[row] = intents[row].venue + lots[place[intents[row].account]]
-        bucket[row] = min(int(drawn[row] / venues * count), count - 1)
+        drawn[row] = intents[row].venue + uniform(start, place[intents[row].account])
+        bucket[row] = min(int(drawn[row] * width), count - 1)
         ends[bucket[row] + 1] += 1
     for at in range(count):
         ends[at + 1] += ends[at]
@@ -180,3 +208,4 @@ def _draw_lots(
         order[to] = row
     for at in range(count):
         ordered[at] = intents[order[at]]
+        ordered[at].bundle = 0

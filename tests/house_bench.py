@@ -6,7 +6,16 @@ from markets.assets import Asset, Instrument
 from markets.derivatives.clearing_house import ClearingHouse
 from markets.derivatives.perpetual import Perpetual
 from markets.exchange import Exchange
-from markets.intents import BUY, SELL, deposit, deposit_coin, limit_order, stack, withdraw_coin
+from markets.intents import (
+    BUY,
+    SELL,
+    cancel_all,
+    deposit,
+    deposit_coin,
+    limit_order,
+    stack,
+    withdraw_coin,
+)
 from markets.market import Market
 from markets.outcomes import Code
 from markets.spot.order_book import OrderBook
@@ -66,7 +75,7 @@ class HouseBench:
 
     def price_coin(self, price):
         ticks = COIN_BOOK.to_ticks(price)
-        self.do((3, SPOT, self.quoter, *[0] * 10))
+        self.do(cancel_all(SPOT, self.quoter))
         orders = [limit_order(SPOT, self.quoter, side, 1_000, ticks - side) for side in (BUY, SELL)]
         assert self.do(*orders) == [Code.RESTING] * 2
 

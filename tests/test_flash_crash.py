@@ -21,7 +21,7 @@ FLASH_CRASH = find_scenario("flash_crash")
 
 @pytest.fixture(scope="module")
 def crash() -> Outcome:
-    return simulate(FLASH_CRASH, resolve(FLASH_CRASH, {}), seed=1, steps=720)
+    return simulate(FLASH_CRASH, resolve(FLASH_CRASH, {}), seed=3, steps=720)
 
 
 def by_venue(outcome: Outcome, venue: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from markets.intents import (
     BUY,
     ISOLATED,
     SELL,
+    cancel_all,
     deposit,
     deposit_coin,
     limit_order,
@@ -107,7 +108,7 @@ def test_margin_is_isolated_before_anything_is_held_and_freed_when_nothing_is() 
     assert bench.do(*order) == [Code.INSUFFICIENT_MARGIN, Code.RESTING]
     assert bench.do(withdraw(FIRST, user, 1, ISOLATED)) == [Code.INSUFFICIENT_MARGIN]
     assert bench.do(withdraw(FIRST, user, 1)) == [Code.INVALID]
-    assert bench.do((3, FIRST, user, *[0] * 10)) == [Code.CANCELLED]
+    assert bench.do(cancel_all(FIRST, user)) == [Code.CANCELLED]
     assert bench.do(withdraw(FIRST, user, atoms(10), ISOLATED)) == [Code.DONE]
     assert not bench.perps[0]._positions.isolated[user]
     assert bench.do(limit_order(FIRST, user, BUY, 9_000, 100)) == [Code.RESTING]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from markets.intents import add_coin, borrow, remove_coin
+from markets.intents import add_coin, remove_coin
+from markets.lending.lending_intents import borrow
 from markets.lending.lending_params import ReserveParams
 from markets.outcomes import Code
 from tests.lending_bench import ETH, RESERVES, USDC, Bench

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 
 from markets.assets import Asset
 from markets.errors import ConfigError
-from markets.intents import (
-    add_coin,
-    borrow,
-    bundle,
-    in_shares,
-    liquidate,
-    remove_coin,
-    repay,
-    stack,
-)
+from markets.intents import add_coin, bundle, remove_coin, stack
+from markets.lending.lending_intents import borrow, in_shares, liquidate, repay
 from markets.lending.lending_params import ReserveParams
 from markets.lending.lending_pool import LendingPool
 from markets.lending.shares import part_down, part_up

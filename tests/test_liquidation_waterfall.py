@@ -19,8 +19,8 @@ from markets.derivatives.margin import maintenance_margin
 from markets.derivatives.ranking import Ranking
 from markets.intents import (
     BUY,
-    CANCEL_ALL,
     SELL,
+    cancel_all,
     deposit,
     limit_order,
 )
@@ -69,7 +69,7 @@ def test_the_insurance_waterfall(case) -> None:
         assert figures["volume"] == pytest.approx(step["closed_in_book"], abs=lot)
         assert figures["adl"] == pytest.approx(step["adl_qty"], abs=lot)
         assert bench.fund() - before == pytest.approx(step["fund_delta"], abs=lot * steepest + 1e-6)
-        bench.do(*[(CANCEL_ALL, 0, maker, *[0] * 10)])
+        bench.do(cancel_all(0, maker))
     assert bench.fund() == pytest.approx(expected["fund_after"], abs=0.02)
 
 

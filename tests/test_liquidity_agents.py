@@ -24,7 +24,7 @@ from markets import params
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
 from markets.errors import ConfigError
-from markets.intents import BUY, SELL, privately, swap_coins, swap_exact_in
+from markets.intents import BUY, SELL, privately, stack, swap_coins, swap_exact_in
 from markets.pools.concentrated_pool import ConcentratedPool
 from markets.pools.constant_product_pool import ConstantProductPool
 from markets.reward_program import RewardProgram
@@ -347,9 +347,9 @@ def test_an_aggregator_user_pays_less_than_in_the_best_single_pool() -> None:
     made.step()
     view = made.market.observe(made.moment(1))
     trader = next(t for t in made.traders if t.name == "user")
-    rows = trader.order(view, buys=True, size=20.0)
-    assert {row[1] for row in rows} == {0, 1}
-    size = sum(row[4] for row in rows)
+    rows = stack(trader.order(view, buys=True, size=20.0))
+    assert set(rows["venue"].tolist()) == {0, 1}
+    size = int(rows["size"].sum())
     single = max(view[name].output_atoms(BUY, size) for name in ("one", "two"))
     before = units(made, "user", "ETH")
     trader.act = lambda view: rows

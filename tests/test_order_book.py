@@ -10,6 +10,7 @@ from markets.intents import (
     POST_ONLY,
     REDUCE_ONLY,
     SELL,
+    altered,
     cancel,
     cancel_all,
     limit_order,
@@ -166,7 +167,7 @@ def test_what_is_no_order_is_invalid_and_moves_nothing():
         floor.limit(0, BUY, 1, 100, POST_ONLY | IMMEDIATE_OR_CANCEL),
         swap_exact_in(0, account, BUY, 10),
         *[
-            (*floor.limit(0, BUY, 1, 100)[:-3], *special)
+            altered(floor.limit(0, BUY, 1, 100), "trigger_ticks", *special)
             for special in (-np.eye(3, dtype=int)).tolist()
         ],
         limit_order(0, floor.stranger, SELL, 1, 100),

@@ -15,6 +15,7 @@ from markets.intents import (
     REDUCE_ONLY,
     SELL,
     add_coin,
+    altered,
     deposit,
     good_till,
     iceberg_order,
@@ -335,11 +336,10 @@ def test_the_cap_on_profits_counts_the_losers_of_the_side() -> None:
         limit_order(0, 0, BUY, 1, 200_000, 2**20),
     ],
 )
-def test_orders_that_are_not_plain_are_invalid(order: tuple) -> None:
+def test_orders_that_are_not_plain_are_invalid(order: bytes) -> None:
     bench = Bench()
     trader = bench.traders[0]
-    order = (*order[:2], trader, *order[3:])
-    assert bench.do(order) == [Code.INVALID]
+    assert bench.do(altered(order, "account", trader)) == [Code.INVALID]
     assert bench.lots(trader) == 0
 
 

@@ -12,6 +12,7 @@ from markets.intents import (
     add_coins,
     add_liquidity,
     bundle,
+    intent_of,
     remove_liquidity,
     swap_coins,
     swap_exact_in,
@@ -128,7 +129,7 @@ def test_what_cannot_be_is_rejected_and_moves_nothing(kind):
         swap_exact_in(0, poor, SELL, reserve // 100),
         swap_exact_out(0, rich, BUY, reserve, 2**61),
         remove_liquidity(0, poor, 5),
-        (99, 0, rich, *[0] * 10),
+        intent_of(99, 0, rich),
     )
     refused = {int(Code.INVALID), int(Code.INSUFFICIENT_BALANCE), int(Code.NO_LIQUIDITY)}
     assert set(codes) <= refused

@@ -124,8 +124,8 @@ def test_tapes_merge_by_time() -> None:
         times, [limit_order(0, np.array([3, 4]), BUY, 1, 5), withdrawal(0, 9, 1, 2)]
     )
     assert moments.tolist() == [0.1, 0.2, 0.3]
-    assert tape[0][2].tolist() == [4, 9, 3]
-    assert tape[0][-1].tolist() == [0, 2, 0]
+    assert tape[0]["account"].tolist() == [4, 9, 3]
+    assert tape[0]["expiry_step"].tolist() == [0, 2, 0]
 
 
 def test_bands_of_rates() -> None:

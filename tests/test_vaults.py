@@ -10,18 +10,9 @@ from hypothesis import strategies as st
 from markets.assets import Asset, Instrument
 from markets.chain import Chain
 from markets.errors import BrokenInvariant, ConfigError
-from markets.intents import (
-    bid_collateral,
-    borrow,
-    bundle,
-    deposit,
-    liquidate,
-    repay,
-    stack,
-    swap_exact_in,
-    withdraw,
-)
+from markets.intents import bundle, deposit, stack, swap_exact_in, withdraw
 from markets.lending.delayed_price import DelayedPrice
+from markets.lending.lending_intents import bid_collateral, borrow, liquidate, repay
 from markets.lending.vault_terms import VaultTerms
 from markets.lending.vaults import Vaults
 from markets.market import Market

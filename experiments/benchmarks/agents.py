@@ -44,10 +44,12 @@ def cohort_of(count: int) -> list[AgentSpec]:
     return [AgentSpec("cohort", RandomCohort, RandomCohort.Params(venue="book", count=count))]
 
 
-def agent_steps_per_second(agents: list[AgentSpec], count: int, steps: int) -> float:
+def agent_steps_per_second(
+    agents: list[AgentSpec], count: int, steps: int, repeats: int = REPEATS
+) -> float:
     """The best of several runs, set-up left out."""
     best = float("inf")
-    for repeat in range(REPEATS):
+    for repeat in range(repeats):
         world = World(scenario(agents, steps), seed=repeat, record=("steps",))
         world.step()
         start = time.perf_counter()

@@ -10,6 +10,7 @@ then does to claims and contracts is what the case asks for.
 
 from collections.abc import Iterable
 from decimal import Decimal
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from markets.derivatives.positions import cost_atoms, value_atoms
 from markets.derivatives.takeover import carried_claim
 from markets.errors import FathomError
 from markets.exchange import Exchange
-from markets.intents import BUY, cancel_all, deposit, limit_order, stack
+from markets.intents import BUY, Intent, cancel_all, deposit, limit_order, stack
 from markets.market import Market
 from markets.outcomes import Code, Reason
 from markets.spot.book import MAX_PRICE_TICKS
@@ -65,7 +66,10 @@ class PerpetualMarket:
         `collateral` is more than the positions are worth, `step_seconds` the length of a step.
         """
         prices, sizes, beside = list(prices), list(sizes), list(others)
-        self._step_seconds = params.pop("step_seconds", 1.0)
+        self._step_seconds, self._lot = params.pop("step_seconds", 1.0), 1.0
+        if params.get("contract") == "inverse":
+            sizes = self._in_contracts(sizes)
+            params["contract_value_quote"] = self._lot
         self._per_tick, finest = whole_lots(prices)[1], whole_lots(sizes)[1] * divisor
         while min(prices) * self._per_tick < _LEAST_TICKS and max(prices) * self._per_tick < _FEW:
             self._per_tick *= 10
@@ -111,6 +115,13 @@ class PerpetualMarket:
         self._margins: Venue = [self.venue, *houses][-1]
         self.market = Market([Exchange("exchange")], [*self.venues, *houses])
 
+    def _in_contracts(self, sizes: list[float]) -> list[float]:
+        """Sizes in contracts of the greatest value that makes them whole: so atoms are finer."""
+        lots, per_unit = whole_lots(sizes)
+        common = gcd(*lots) or 1
+        self._lot = common / per_unit
+        return [float(lot // common) for lot in lots]
+
     def _scaled(self, amounts: dict[str, float]) -> dict[str, float]:
         return {name: amount * self.per_unit for name, amount in amounts.items()}
 
@@ -141,7 +152,7 @@ class PerpetualMarket:
 
     def lots(self, size: float) -> int:
         """Whole lots of a size."""
-        return round(size * self.per_unit)
+        return round(size / self._lot * self.per_unit)
 
     def ticks(self, price: float) -> int:
         """Whole ticks of a price."""
@@ -159,7 +170,7 @@ class PerpetualMarket:
         """Atoms as settlement units of the case."""
         return int(atoms) / (10**self.decimals * self.per_unit)
 
-    def do(self, *intents: tuple, at: Venue | None = None) -> None:
+    def do(self, *intents: Intent, at: Venue | None = None) -> None:
         """Carry out intents that nothing may refuse; FathomError where something is."""
         codes = (at or self.venue).execute(stack(intents), self.moment)
         if (codes < 0).any():
@@ -247,7 +258,7 @@ class PerpetualMarket:
     def sizes(self, fills: np.ndarray, makers: list[int]) -> list[float]:
         """What each of the makers traded."""
         lots = [int(fills["size_lots"][fills["maker"] == maker].sum()) for maker in makers]
-        return [count / self.per_unit for count in lots]
+        return [count / self.per_unit * self._lot for count in lots]
 
     def clear(self) -> None:
         """Take the maker's orders out of the book."""
@@ -255,7 +266,7 @@ class PerpetualMarket:
 
     def position(self, account: int) -> float:
         """Signed size of an account's position."""
-        return self._row(account)[self.venue.contract_column] / self.per_unit
+        return self._row(account)[self.venue.contract_column] / self.per_unit * self._lot
 
     @property
     def fund_account(self) -> int:

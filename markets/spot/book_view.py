@@ -16,7 +16,7 @@ there is nothing.
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,13 @@ class BookView:
     last_call: Call = field(default=NO_CALL, kw_only=True)
     """Price, volume and surplus of the last call auction."""
 
+    @classmethod
+    def made(cls, **fields: Any) -> "BookView":
+        """As the constructor does, which takes a microsecond to set what is frozen."""
+        view = object.__new__(cls)
+        view.__dict__.update(fields)
+        return view
+
     @property
     def bid(self) -> float:
         """Best bid in quote per base, NaN without."""
@@ -102,10 +109,9 @@ class BookView:
         return NO_CALL if self._phase == Phase.CONTINUOUS else self._venue.indicative()
 
     @cached_property
-    def newest_order(self) -> list[int]:
+    def newest_order(self) -> "memoryview[int]":
         """By account (ledger row): id of the latest own order that rests, -1 without."""
-        orders: list[int] = self.newest_orders(np.arange(len(self._book().arrays.heads))).tolist()
-        return orders
+        return self.newest_orders(np.arange(len(self._book().arrays.heads))).data
 
     def newest_orders(self, accounts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The same as a column, for some accounts only."""
@@ -131,7 +137,8 @@ class BookView:
         self._book()
         if self._phase != Phase.CONTINUOUS:
             return math.nan
-        return depth_within(self._venue.desk, self.instrument, side, distance)
+        lots = lots_near(self._venue.desk, distance)[0 if side > 0 else 1]
+        return float(self.instrument.to_base(lots)) if lots >= 0 else math.nan
 
     def imbalance(self, levels: int = 5) -> float:
         """From -1, only asks, to 1, only bids, over the best levels; NaN in an empty book."""
@@ -181,21 +188,16 @@ def price_of(instrument: Instrument, price_ticks: int) -> float:
     return float(instrument.to_price(price_ticks)) if price_ticks >= 0 else math.nan
 
 
-def depth_within(desk: int, instrument: Instrument, side: int, distance: float) -> float:
-    """Base units that rest on a side within a fraction of the mid; NaN where there is no mid."""
-    lots = _lots_near(desk, side, distance)
-    return float(instrument.to_base(lots)) if lots >= 0 else math.nan
-
-
 @kernel()
-def _lots_near(desk: int, side: int, distance: float) -> int:
-    """Lots that rest on a side within a fraction of the mid; -1 where there is no mid."""
+def lots_near(desk: int, distance: float) -> tuple[int, int]:
+    """Lots of bids and of asks within a fraction of the mid; -1 where there is no mid."""
     book = book_at(desk)
     bid_ticks, ask_ticks = book.state[BEST_BID], book.state[BEST_ASK]
     if bid_ticks < 0 or ask_ticks < 0:
-        return -1
-    edge = (bid_ticks + ask_ticks) / 2 * (1 - side * (distance + _SLACK))
-    return lots_within(book, side, math.ceil(edge) if side > 0 else math.floor(edge))
+        return -1, -1
+    mid_ticks, reach = (bid_ticks + ask_ticks) / 2, distance + _SLACK
+    bid_lots = lots_within(book, 1, math.ceil(mid_ticks * (1 - reach)))
+    return bid_lots, lots_within(book, -1, math.floor(mid_ticks * (1 + reach)))
 
 
 @kernel()

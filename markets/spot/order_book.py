@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import cached_property
 from math import nan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, Call, drop_call_orders, outcome, trade_at
 from markets.spot.audit import faults
 from markets.spot.book import ASK_LOTS, BEST_ASK, BEST_BID, MAX_PRICE_TICKS, NO_PRICE, Book
-from markets.spot.book_view import BookView, Levels, OpenOrders, depth_within, price_of
+from markets.spot.book_view import BookView, Levels, OpenOrders, lots_near, price_of
 from markets.spot.cover import cover
 from markets.spot.desk import Desk
 from markets.spot.fees import FeeTiers, Tier
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BookView", "Levels", "OpenOrders", "OrderBook"]
 
+_CONTINUOUS, _OUTAGE = Phase.CONTINUOUS, Phase.OUTAGE
 _DEPTH = 0.01
 """Depth is recorded within this fraction of the mid."""
 
@@ -124,6 +125,8 @@ class OrderBook(Venue):
         self.params = params or self.Params()
         self.book, self.stops = Book(), Book(orders=16, price_range=64)
         self.batches = 0
+        self._tiered = bool(self.params.tiers)
+        self._interrupts = bool(self.params.interruption_move)
         self.phase, self._in_call = self.usual_phase, False
         self._moment = Moment(0, 0.0, 1.0)
         self.last_call = NO_CALL
@@ -132,6 +135,7 @@ class OrderBook(Venue):
         self._queued: list[NDArray[np.void]] = []
         self._fill_buffer: Fills = np.empty(4096, FILL)
         self._tally = blank_tally()
+        self._cells: Any = self._tally.data
         self._volume_lots, self._trades = 0, 0
         self._without_flows: list[Fills] = []
         self._uncounted: list[Fills] = []
@@ -165,7 +169,7 @@ class OrderBook(Venue):
             "maker_fee_ppm": params.maker_fee_ppm,
             "taker_fee_ppm": params.taker_fee_ppm,
             "self_trade": int(SelfTrade[params.self_trade.upper()]),
-            "tiered": bool(params.tiers),
+            "tiered": self._tiered,
             "pro_rata": params.priority == "pro_rata",
             "limited": any(limits),
             "phase": int(self.phase),
@@ -202,22 +206,22 @@ class OrderBook(Venue):
 
     def accrue(self, moment: Moment) -> None:
         """Orders expire, a day's volumes close, phases begin and end."""
-        tally = self._tally
-        tally[STEP] = moment.step
-        if tally[EXPIRING] and tally[FIRST_EXPIRY] < moment.step:
+        cells = self._cells
+        cells[STEP] = moment.step
+        if cells[EXPIRING] and cells[FIRST_EXPIRY] < moment.step:
             self.batches += 1
             expire(self.desk, moment.step)
-        if self.params.tiers:
+        if self._tiered:
             self._count_volume()
             self.fee_tiers.advance(moment.seconds)
         phase, before = self._clock.phase(moment), self.phase
-        phase = self.usual_phase if phase == Phase.CONTINUOUS else phase
-        if phase != before:
+        phase = self.usual_phase if phase is _CONTINUOUS else phase
+        if phase is not before:
             self._change(phase)
-        if self.params.interruption_move and phase == Phase.CONTINUOUS:
-            low_ticks, high_ticks = self._clock.guards(moment, int(tally[LAST_TICKS]))
+        if self._interrupts and phase is _CONTINUOUS:
+            low_ticks, high_ticks = self._clock.guards(moment, cells[LAST_TICKS])
             self._terms.guard_low_ticks, self._terms.guard_high_ticks = low_ticks, high_ticks
-        if phase != before:
+        if phase is not before:
             self._take_up(moment)
 
     def _count_volume(self) -> None:
@@ -277,31 +281,31 @@ class OrderBook(Venue):
     # ------------------------------------------------------------ the beats of a step
 
     def observe(self, moment: Moment) -> BookView:
-        quotes, tally = self._quotes(), self._tally.tolist()
-        volume_lots = tally[VOLUME_LOTS] - self._volume_lots
-        self._volume_lots, self._trades = tally[VOLUME_LOTS], tally[TRADES]
-        self._closes.append(tally[LAST_TICKS])
-        return BookView(
-            self.index,
-            self.instrument,
-            *quotes,
-            tally[LAST_TICKS],
-            volume_lots,
-            self,
-            self.batches,
+        cells, before_lots = self._cells, self._volume_lots
+        self._volume_lots, self._trades = cells[VOLUME_LOTS], cells[TRADES]
+        self._closes.append(cells[LAST_TICKS])
+        bid_ticks, ask_ticks = self._quotes()
+        return BookView.made(
+            index=self.index,
+            instrument=self.instrument,
+            bid_ticks=bid_ticks,
+            ask_ticks=ask_ticks,
+            last_ticks=cells[LAST_TICKS],
+            volume_lots=self._volume_lots - before_lots,
+            _venue=self,
+            _batches=self.batches,
             _phase=self.phase,
             last_call=self.last_call,
         )
 
     def _quotes(self) -> tuple[int, int]:
         """Best bid and ask in ticks; only continuous trading has any."""
-        if self.phase != Phase.CONTINUOUS:
+        if self.phase is not _CONTINUOUS:
             return NO_PRICE, NO_PRICE
-        state = self.book.arrays.state
-        return int(state[BEST_BID]), int(state[BEST_ASK])
+        return self._state[BEST_BID], self._state[BEST_ASK]
 
     def execute(self, intents: NDArray[np.void], moment: Moment) -> NDArray[np.int64]:
-        if self.phase == Phase.OUTAGE:
+        if self.phase is _OUTAGE:
             self.batches += 1
             return self._receive_nothing(intents)
         return self._carry_out(intents, moment)
@@ -311,21 +315,21 @@ class OrderBook(Venue):
         self._moment = moment
         intents = np.ascontiguousarray(intents)
         codes = np.empty(len(intents), np.int64)
-        tally, done = self._tally, 0
-        tally[STEP] = moment.step
+        cells, done = self._cells, 0
+        cells[STEP] = moment.step
         while True:
             done = self._run(intents, codes, done)
             self._collect()
-            if tally[INTERRUPTED]:
+            if cells[INTERRUPTED]:
                 self._interrupt(moment)
-            elif done == len(intents) and tally[NEEDED_TICKS] == NO_PRICE:
+            elif done == len(intents) and cells[NEEDED_TICKS] == NO_PRICE:
                 return codes
             else:
                 self._make_room(len(intents) - done)
 
     def _run(self, intents: NDArray[np.void], codes: NDArray[np.int64], first: int) -> int:
         """Rows from `first` on through the kernel; returns the number done."""
-        done: int = execute_batch(self.desk, intents, codes, first)
+        done: int = execute_batch(self._address, intents, codes, first)
         return done
 
     def place(
@@ -375,6 +379,8 @@ class OrderBook(Venue):
 
         Called wherever arrays may have been replaced: at the start, and where room was made.
         """
+        self._state = self.book.arrays.state.data
+        self._fill_bytes = self._fill_buffer.view(np.uint8).data
         batch = (self._fill_buffer, self._tally, self.fee_tiers.rates, self._balances)
         return self._desk.lay(self.book.arrays, self.stops.arrays, *batch)
 
@@ -393,15 +399,16 @@ class OrderBook(Venue):
 
     def _collect(self) -> None:
         """Keep the fills of the buffer for the record."""
-        count = self._tally[FILLED_ROWS]
+        count = self._cells[FILLED_ROWS]
         if count:
-            fills = joined([self._fill_buffer[:count]])
+            kept = bytearray(self._fill_bytes[: count * FILL.itemsize])
+            fills = np.frombuffer(kept, FILL)  # NumPy would copy records by field
             self._fills.append(fills)
             self._without_flows.append(fills)
             self._recent.append(fills)
-            if self.params.tiers:
+            if self._tiered:
                 self._uncounted.append(fills)
-            self._tally[FILLED_ROWS] = 0
+            self._cells[FILLED_ROWS] = 0
 
     def _make_room(self, rows: int) -> None:
         """Grow whatever the next row may need."""
@@ -430,11 +437,11 @@ class OrderBook(Venue):
         return super().drain_flows()
 
     def check(self) -> None:
-        tally, balances = self._tally.tolist(), self._balances
-        ask_lots = int(self.book.arrays.state[ASK_LOTS]) + tally[HIDDEN_ASK_LOTS]
+        cells, held_atoms = self._cells, self._balances.item
+        ask_lots = self._state[ASK_LOTS] + cells[HIDDEN_ASK_LOTS]
         base, quote = self._escrow
-        self._require_held(0, balances.item(base), ask_lots * self.instrument.lot_atoms)
-        self._require_held(1, balances.item(quote), tally[HELD_QUOTE_ATOMS])
+        self._require_held(0, held_atoms(base), ask_lots * self.instrument.lot_atoms)
+        self._require_held(1, held_atoms(quote), cells[HELD_QUOTE_ATOMS])
 
     def _require_held(self, column: int, held_atoms: int, needed_atoms: int) -> None:
         if held_atoms != needed_atoms:
@@ -475,15 +482,19 @@ class OrderBook(Venue):
         return ticks[ticks > 0]
 
     def measure(self, moment: Moment) -> dict[str, float]:
-        tally, desk, instrument = self._tally.tolist(), self._desk.address, self.instrument
-        bid, ask = (price_of(instrument, ticks) for ticks in self._quotes())
-        quoted = self.phase == Phase.CONTINUOUS
+        cells, instrument = self._cells, self.instrument
+        bid_ticks, ask_ticks = self._quotes()
+        bid, ask = price_of(instrument, bid_ticks), price_of(instrument, ask_ticks)
+        bid_depth = ask_depth = nan
+        if bid_ticks >= 0 and ask_ticks >= 0:
+            bid_lots, ask_lots = lots_near(self._address, _DEPTH)
+            bid_depth, ask_depth = instrument.to_base(bid_lots), instrument.to_base(ask_lots)
         return {
             "mid": (bid + ask) / 2,
             "bid": bid,
             "ask": ask,
-            "bid_depth": depth_within(desk, instrument, 1, _DEPTH) if quoted else nan,
-            "ask_depth": depth_within(desk, instrument, -1, _DEPTH) if quoted else nan,
-            "volume": instrument.to_base(tally[VOLUME_LOTS] - self._volume_lots),
-            "trades": tally[TRADES] - self._trades,
+            "bid_depth": bid_depth,
+            "ask_depth": ask_depth,
+            "volume": instrument.to_base(cells[VOLUME_LOTS] - self._volume_lots),
+            "trades": cells[TRADES] - self._trades,
         }

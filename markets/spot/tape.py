@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.domain import Domain
-from markets.intents import CANCEL_ALL, FIELDS, PLACE, Column, Intent
+from markets.intents import FIELDS, PLACE, Column, Intent, altered, cancel_all, stack, take
 from markets.kernel import kernel
 from markets.outcomes import FILL, Code, Fills
 from markets.spot.book import BEST_ASK, BEST_BID, BookArrays, level_lots
@@ -48,7 +48,7 @@ _VOID = int(Code.UNFILLED)
 
 def conditional(intent: Intent, condition: Column) -> Intent:
     """Any of `markets.intents`, under a condition; PEGGED makes its limit a distance."""
-    return (*intent[:10], condition, 0, 0)
+    return altered(intent, FIELDS[10], condition, 0, 0)
 
 
 def withdrawal(
@@ -56,7 +56,7 @@ def withdrawal(
 ) -> Intent:
     """Cancel the account's orders if the newest is so far from the opposite best quote."""
     places = (WITHIN, nearest_ticks, furthest_ticks)
-    return (CANCEL_ALL, venue, account, 0, 0, 0, 0, 0, 0, 0, *places)
+    return altered(cancel_all(venue, account), FIELDS[10], *places)
 
 
 def in_time(
@@ -65,13 +65,9 @@ def in_time(
     """Merge columns of intents, each with its times, into one tape; returns its times as well."""
     moments = np.concatenate(times)
     order = _ranks(moments)
-    rows = np.empty((len(moments), len(FIELDS)), np.int64)
-    first = 0
-    for intent, own in zip(intents, times, strict=True):
-        for field, column in enumerate(intent):
-            rows[first : first + len(own), field] = column
-        first += len(own)
-    return moments[order], [tuple(rows.take(order, axis=0).T)]
+    columns = zip(intents, times, strict=True)
+    rows = [intent * len(own) if isinstance(intent, bytes) else intent for intent, own in columns]
+    return moments[order], [take(stack(rows), order)]
 
 
 def _ranks(moments: NDArray[np.float64]) -> NDArray[np.int64]:
