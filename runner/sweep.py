@@ -5,7 +5,8 @@
 
 Nothing but the Parquet parts is state: stopping at any moment, by Ctrl-C, SIGTERM or SIGKILL, loses
 the runs in hand and no more. The token of a sweep that came to no end makes the next one wary of
-runs that kill their process (see `runner.engine`). A copy of the sweep file lies beside them for `fathom analyse`.
+runs that kill their process (see `runner.engine`). A copy of the sweep file lies beside the parts
+for `fathom analyse`.
 """
 
 import dataclasses
