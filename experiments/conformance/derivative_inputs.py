@@ -36,11 +36,9 @@ def size_of(case: dict) -> float:
 
 def sized(case: dict) -> tuple[float, dict[str, Any]]:
     """Size, and what names the contract at a venue: a quanto's value of a point is its rate."""
-    kind, size = case.get("contract", "linear"), float(case["qty"])
+    kind = case.get("contract", "linear")
     if kind == "quanto":
-        return size, {"contract": kind, "quanto_rate": case["contract_value"]}
-    if kind == "inverse":
-        return size, {"contract": kind, "contract_value_quote": case.get("contract_value", 1.0)}
+        return float(case["qty"]), {"contract": kind, "quanto_rate": case["contract_value"]}
     return size_of(case), {"contract": kind}
 
 

@@ -102,16 +102,17 @@ def _account_prices(case: dict, entry: float, size: float, contract: dict) -> di
     """Prices of a position with this entry; case has wallet, mmr, cum, other_mm, other_upnl."""
     side, others_need = side_of(case), case.get("other_mm", 0.0)
     equity = case["wallet"] + case.get("other_upnl", 0.0)
-    others, price = [], 0.0
+    is_inverse = contract["contract"] == "inverse"
+    others, price, held = [], 0.0, 1.0 if is_inverse else size  # a single contract, if inverse
     if others_need > 0:
-        price = float(f"1e{math.ceil(math.log10(2.0 * others_need / size))}")
-        others = [_tiers(PPM, size * price - others_need) | {"tick": price}]
+        price = float(f"1e{math.ceil(math.log10(2.0 * others_need / held))}")
+        others = [_tiers(PPM, held * price - others_need) | {"tick": price}]
 
     def play(rate_ppm: int) -> dict[str, float]:
         market = PerpetualMarket(
             [entry],
             [size],
-            collateral=abs(equity) + size * price,
+            collateral=abs(equity) + held * price,
             others=others,
             **_tiers(rate_ppm, case.get("cum", 0.0)),
             **contract,
@@ -119,11 +120,11 @@ def _account_prices(case: dict, entry: float, size: float, contract: dict) -> di
         (trader,) = market.traders
         market.open_at(trader, side, size, entry, equity)
         if others:
-            market.trade(trader, 1, size, price, on=1)
+            market.trade(trader, 1, market.lot if is_inverse else size, price, on=1)
         market.mark(entry)
         return _prices(market, trader, side, entry)
 
-    return _at_rate(case["mmr"], contract["contract"] == "inverse", play)
+    return _at_rate(case["mmr"], is_inverse, play)
 
 
 def _liq_account(case: dict) -> dict:

@@ -83,12 +83,11 @@ def _dated_inverse_settlement(case: dict) -> dict:
     times, side = len(samples), side_of(case)
     marks = [float(Decimal(str(sample)) * times) for sample in samples]
     entry = float(Decimal(str(case["entry"])) * times)
-    size = times * float(case["contracts"])
+    size = times * float(case["contracts"]) * case["contract_value"]
     market = PerpetualMarket(
         [entry, *marks],
         [size],
         contract="inverse",
-        contract_value_quote=case["contract_value"],
         expiry_seconds=end,
         settlement_window_seconds=float(times),
         settlement_fee_ppm=whole_ppm(case["settlement_fee_rate"]),

@@ -66,13 +66,14 @@ class PerpetualMarket:
         `collateral` is more than the positions are worth, `step_seconds` the length of a step.
         """
         prices, sizes, beside = list(prices), list(sizes), list(others)
-        self._step_seconds, self._lot = params.pop("step_seconds", 1.0), 1.0
-        if params.get("contract") == "inverse":
-            sizes = self._in_contracts(sizes)
-            params["contract_value_quote"] = self._lot
-        self._per_tick, finest = whole_lots(prices)[1], whole_lots(sizes)[1] * divisor
+        self._step_seconds, self.lot = params.pop("step_seconds", 1.0), 1.0
+        self._per_tick = whole_lots(prices)[1]
         while min(prices) * self._per_tick < _LEAST_TICKS and max(prices) * self._per_tick < _FEW:
             self._per_tick *= 10
+        if params.get("contract") == "inverse":
+            sizes = self._in_contracts(sizes)
+            params["contract_value_quote"] = self.lot
+        finest = whole_lots(sizes)[1] * divisor
         worth = self._most_worth(prices, sizes, params) + params.pop("collateral", 0.0)
         worth *= 4 * _FAR * (traders + 2)
         self.decimals = int(np.log10(_MOST_ATOMS / worth / finest))
@@ -118,9 +119,11 @@ class PerpetualMarket:
     def _in_contracts(self, sizes: list[float]) -> list[float]:
         """Sizes in contracts of the greatest value that makes them whole: so atoms are finer."""
         lots, per_unit = whole_lots(sizes)
-        common = gcd(*lots) or 1
-        self._lot = common / per_unit
-        return [float(lot // common) for lot in lots]
+        common, parts = gcd(*lots) or 1, 1
+        while common / per_unit / parts * self._per_tick * 10**_MOST_DECIMALS > _MOST_ATOMS:
+            parts *= 10
+        self.lot = common / per_unit / parts
+        return [float(lot // common * parts) for lot in lots]
 
     def _scaled(self, amounts: dict[str, float]) -> dict[str, float]:
         return {name: amount * self.per_unit for name, amount in amounts.items()}
@@ -152,7 +155,7 @@ class PerpetualMarket:
 
     def lots(self, size: float) -> int:
         """Whole lots of a size."""
-        return round(size / self._lot * self.per_unit)
+        return round(size / self.lot * self.per_unit)
 
     def ticks(self, price: float) -> int:
         """Whole ticks of a price."""
@@ -258,7 +261,7 @@ class PerpetualMarket:
     def sizes(self, fills: np.ndarray, makers: list[int]) -> list[float]:
         """What each of the makers traded."""
         lots = [int(fills["size_lots"][fills["maker"] == maker].sum()) for maker in makers]
-        return [count / self.per_unit * self._lot for count in lots]
+        return [count / self.per_unit * self.lot for count in lots]
 
     def clear(self) -> None:
         """Take the maker's orders out of the book."""
@@ -266,7 +269,7 @@ class PerpetualMarket:
 
     def position(self, account: int) -> float:
         """Signed size of an account's position."""
-        return self._row(account)[self.venue.contract_column] / self.per_unit * self._lot
+        return self._row(account)[self.venue.contract_column] / self.per_unit * self.lot
 
     @property
     def fund_account(self) -> int:
