@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from markets.intents import AMEND, BUY, CANCEL, INTENT, PLACE, SELL, stack
+from markets.intents import AMEND, BUY, CANCEL, INTENT, PLACE, SELL, limit_order, stack
 from markets.outcomes import Code
 from markets.spot.audit import faults
 from markets.spot.matching_book import MatchingBook
@@ -106,7 +106,7 @@ def test_books_and_fills_grow():
     rows["action"], rows["account"], rows["side"], rows["size"] = PLACE, 1, SELL, 1
     rows["limit"] = 1_000_000 + np.arange(6_000)
     assert (book.execute(rows) == Code.RESTING).all()
-    taker = (PLACE, 0, 1, BUY, 6_000, 2_000_000, 0, 0, 0, 0, 0, 0, 0)
-    assert book.execute(stack([taker])).tolist() == [Code.FILLED]
+    taker = stack([limit_order(0, 1, BUY, 6_000, 2_000_000)])
+    assert book.execute(taker).tolist() == [Code.FILLED]
     assert np.array_equal(book.drain_fills()["price_ticks"], rows["limit"])
     assert len(book.drain_fills()) == book.book.count == 0
