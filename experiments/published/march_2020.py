@@ -8,8 +8,9 @@ built-in turning points, or, where the folder of histories is named by `FATHOM_D
 hourly bars; each row names the path.
 
 The maker of the spot book follows the path: fall and hour show that the book keeps up. The funding
-was fitted, by size and limit of the basis trader's orders: its row is a fit. The fund's size was
-chosen: its row says that it paid, and lost no more than twice the published part.
+was fitted, by size and limit of the basis trader's orders: its row is a fit. The fund's size and
+the two minutes for which it rests what it takes over were chosen: its row says that it paid, and
+lost no more than twice the published part.
 
 Maker's auctions are the scenario `collateral_auctions` on the same path: 8.32 million dollars of
 ether, 36 % of all liquidations, went for zero bids; gas rose about sixfold, to 80 gwei

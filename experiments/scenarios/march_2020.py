@@ -60,7 +60,7 @@ class Params(params.Params):
         index_venues=("spot",),
         insurance_fund_units=5e6,
         market_band_ppm=100_000,
-        liquidation=LiquidationRule(preset="bitmex"),
+        liquidation=LiquidationRule(preset="bitmex", rest_seconds=120.0),
     )
     maker: MarketMaker.Params = MarketMaker.Params(
         venue="spot", base=6_000, quote=48e6, order_size=8
