@@ -27,7 +27,9 @@ def run(design: Mapping[str, Any], out: str | Path) -> "Results":
     """Do in this process what is left of a design; its results, those found in `out` included.
 
     `design` has the fields of a sweep file: `{"scenario": "flash_crash", "seeds": [1, 2], "grid":
-    {"traders.leverage_mean": [5, 10]}}`. Raises ConfigError naming the field that is wrong.
+    {"traders.leverage_mean": [5, 10]}}`; arrays and ranges will do for lists, and what is None is
+    left out. Relative paths are meant from the working directory. Raises ConfigError naming the
+    field that is wrong; a run that fails is a row with status `failed`.
     """
     with warnings.catch_warnings():  # Mesa imports tqdm, which asks a notebook for ipywidgets
         warnings.filterwarnings("ignore", "IProgress not found")

@@ -10,7 +10,6 @@ stderr; `--json` prints one document on stdout and nothing else. Typer's own usa
 reported in the same two lines.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -188,11 +187,6 @@ def bench(
     from runner.bench import bench_all
 
     return bench_all(names or [], peers, as_json)
-
-
-def main() -> None:
-    """The `fathom` command."""
-    sys.exit(status(sys.argv[1:]))
 
 
 def status(arguments: list[str]) -> int:

@@ -49,7 +49,8 @@ class Chunk:
 class Dispatcher:
     """Keeps every worker busy, sizes the chunks, and decides what becomes of the dead.
 
-    `run_seconds` is how long a run is expected to take, until some have been timed.
+    `run_seconds` is how long a run is expected to take, infinite if nobody knows; it counts as one
+    run beside those that are timed.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Dispatcher:
         self._again: deque[Chunk] = deque()
         self._running: dict[Any, Chunk] = {}
         self._target = target
-        self._seconds, self._timed = run_seconds, 1
+        self._seconds, self._timed = min(run_seconds, MOST_SECONDS), 1
         self._progress = progress
 
     def work(self) -> None:

@@ -5,6 +5,7 @@ handler when it starts, so ours is put in place again after that.
 """
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,7 +30,12 @@ def catch_terminate() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM raises inside, and is as before outside."""
+    """SIGTERM raises inside, and is as before outside; in another thread than the main one it never
+    does, for Python handles no signals there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.getsignal(signal.SIGTERM)
     catch_terminate()
     try:

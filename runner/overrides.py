@@ -8,6 +8,7 @@ The value has TOML syntax (`0.5`, `true`, `[1, 2]`, `"text"`); a bare word is a 
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from markets.errors import ConfigError
@@ -36,6 +37,24 @@ def parse_value(text: str) -> Any:
     value = parsed["value"]
     plain = isinstance(value, bool | int | float | str | list | dict)
     return value if plain and len(parsed) == 1 else text
+
+
+def plain(value: Any, path: str) -> Any:
+    """The value with NumPy's numbers and arrays, ranges and paths as what TOML knows.
+
+    Raises ConfigError naming the path of what it cannot say.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [plain(item, path) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, bool | int | float | str):
+        raise ConfigError(path, f"must be a number, a text, a list or a mapping, got {value!r}")
+    return value
 
 
 def write_value(value: Any) -> str:

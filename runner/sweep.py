@@ -10,6 +10,7 @@ for `fathom analyse`.
 """
 
 import dataclasses
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -24,11 +25,11 @@ from runner.cluster import LOCAL, START_SECONDS, require_reachable
 from runner.compaction import compact, remove_replaced
 from runner.console import say, tell_of_compiling
 from runner.design import SWEEP_FILE, Plan, plan_sweep, read_sweep
-from runner.engine import Engine, Place, work
+from runner.engine import Engine, Place, cores, work
 from runner.execution import Done, Target, perform
 from runner.folder import CannotWrite, Folder
 from runner.interrupt import status_of, terminable
-from runner.overrides import quoted
+from runner.overrides import plain, quoted
 from runner.progress import SweepProgress
 from runner.results import Results
 from runner.spec import RunSpec, files_of
@@ -75,8 +76,8 @@ def run_here(design: Mapping[str, Any], out: str | Path) -> Results:
     """
     tell_of_compiling()
     folder = Folder(out)
-    given = {key: value for key, value in design.items() if value is not None}
-    text = "".join(f"{key} = {quoted(value)}\n" for key, value in given.items())
+    given = {key: plain(value, key) for key, value in design.items() if value is not None}
+    text = "".join(f"{json.dumps(key)} = {quoted(value)}\n" for key, value in given.items())
     plan = plan_sweep(text, Path(str(out).rstrip("/").rpartition("/")[2]))
     finish(plan, folder, Options(workers=0))
     return Results(folder, {spec.run_id for spec in plan.specs})
@@ -113,15 +114,15 @@ def _rehearse(plan: Plan, folder: Folder, options: Options) -> int:
 
 
 def _estimate(seconds: float, options: Options) -> str:
-    """How long so much work takes, and where."""
+    """How long so much work takes, and where: more workers than cores are no faster."""
     place = options.best(seconds)
     here = f"about {seconds:.1f} s in one process"
     if place is Place.HERE:
         return here
     if place is Place.CHILDREN:
-        took = seconds / options.children(seconds)
+        took = seconds / min(options.children(seconds), cores())
     else:
-        took = START_SECONDS + seconds / options.count
+        took = START_SECONDS + seconds / min(options.count, cores())
     return f"{here}, {took:.1f} s {options.named(place, seconds)}"
 
 

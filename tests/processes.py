@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 LOCAL_RAY = ("--address", "local", "--workers", "2")
-ALL_ON_RAY = "from runner import cli, engine; engine.possible = lambda: False; cli.main()"
+ALL_ON_RAY = "from runner import __main__, engine; engine.possible = lambda: False; __main__.main()"
 
 
 def on_ray(file, out):

@@ -334,7 +334,7 @@ def test_a_foreign_package_that_shadows_ours_is_named():
     write("stranger-1.2.dist-info/RECORD", "agents/__init__.py,,\n")
     write("stranger-1.2.dist-info/top_level.txt", "agents\n")
     done = subprocess.run(
-        [sys.executable, "-c", "from runner.cli import main; main()", "list"],
+        [sys.executable, "-c", "from runner.__main__ import main; main()", "list"],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
@@ -344,6 +344,14 @@ def test_a_foreign_package_that_shadows_ours_is_named():
     assert done.stderr.startswith("fathom: agents:")
     assert "stranger 1.2" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_while_libraries_are_imported_is_a_line_too():
+    write("typer.py", "raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "runner", "list"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "fathom: interrupted\n")
 
 
 def test_an_interrupt_stops_cleanly():

@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,30 @@ def test_a_design_from_python_is_that_of_a_file_and_has_its_own_runs_alone(tmp_p
     assert len(runner.load(tmp_path).runs) == len(one.runs) + len(both.runs) == 5
     with pytest.raises(ConfigError, match="seeds"):
         runner.run(design | {"seeds": []}, tmp_path)
+
+
+def test_a_design_takes_arrays_ranges_paths_and_any_thread(tmp_path):
+    design = {
+        "scenario": Path(TINY),
+        "seeds": range(2),
+        "steps": np.int64(5),
+        "grid": {
+            "desk": {"fee": np.linspace(0.01, 0.02, 2)},
+            "volatility_per_year": [np.float64(1.5)],
+        },
+    }
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(runner.run, design, tmp_path).result()
+    assert sorted(found.runs["p_desk.fee"]) == [0.01, 0.01, 0.02, 0.02]
+    assert set(found.runs["seed"]) == {0, 1}
+    for name, given in (
+        ("set.desk.fee", {"set": {"desk": {"fee": None}}}),
+        ("grid.desk.fee", {"grid": {"desk.fee": [0.1, 1j]}}),
+        ("seeds", {"seeds": {1, 2}}),
+        ("no such", {"no such": 1}),
+    ):
+        with pytest.raises(ConfigError, match=f"^{name}: "):
+            runner.run(design | given, tmp_path)
 
 
 def test_a_chunk_holds_the_same_rows_as_its_runs_alone(tmp_path):

@@ -26,6 +26,7 @@ from runner.interrupt import Terminated
 from runner.progress import SweepProgress
 from runner.provenance import provenance
 from runner.spec import RunSpec
+from runner.sweep import Options, _estimate
 from tests.processes import LOCAL_RAY, descendants, on_ray
 
 TINY = str(Path(__file__).with_name("tiny_market.py"))
@@ -161,7 +162,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(capsys):
 
 def test_dry_run_says_how_long_it_takes_from_a_run_that_is_forgotten(capsys, monkeypatch):
     file = study("seeds = {count = 50}\n[set]\n'buyer.pause_seconds' = 0.05\n")
-    monkeypatch.setattr(engine, "cores", lambda: 4)
+    for module in ("engine", "sweep"):
+        monkeypatch.setattr(f"runner.{module}.cores", lambda: 4)
     assert cli.status(["sweep", file, "--dry-run", "--out", "out"]) == 0
     said = capsys.readouterr().err.splitlines()[-1]
     found = re.fullmatch(
@@ -173,6 +175,16 @@ def test_dry_run_says_how_long_it_takes_from_a_run_that_is_forgotten(capsys, mon
     assert 1.0 <= run <= here / 40
     assert there < here
     assert sorted(each.name for each in Path().iterdir()) == [file]
+
+
+@pytest.mark.parametrize("seconds", [12.0, 1200.0])
+def test_more_workers_than_cores_are_not_estimated_to_be_faster(seconds, monkeypatch):
+    monkeypatch.setattr("runner.sweep.cores", lambda: 2)
+    times = [
+        float(re.search(r"process, ([\d.]+) s", _estimate(seconds, Options(workers)))[1])
+        for workers in (2, 4)
+    ]
+    assert times[0] == times[1] < seconds
 
 
 def test_away_from_a_terminal_each_run_is_a_line(capsys):
@@ -451,11 +463,18 @@ class FakeRay:
         raise ray_exceptions.WorkerCrashedError
 
 
-def dispatch(ray, out="out"):
+def dispatch(ray, out="out", run_seconds=0.01):
     specs = read_sweep(Path(study("seeds = {count = 16}"))).specs
     with SweepProgress(specs) as progress:
-        Dispatcher(Crew(ray, 1), specs, Target(out, {}), 0.01, progress).work()
+        Dispatcher(Crew(ray, 1), specs, Target(out, {}), run_seconds, progress).work()
     return progress
+
+
+def test_chunks_grow_when_nobody_knew_how_long_a_run_takes():
+    ray = FakeRay(set())
+    assert dispatch(ray, run_seconds=float("inf")).done == 16
+    assert ray.sizes[0] == 1
+    assert max(ray.sizes) > 1
 
 
 def test_a_chunk_whose_worker_dies_is_halved_until_the_run_is_found():
