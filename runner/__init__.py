@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "run"]
 
+warnings.filterwarnings("ignore", "IProgress not found")
+"""Mesa imports tqdm, which asks a notebook for ipywidgets."""
+
 
 def load(folder: str | Path) -> "Results":
     """The results of a run or a sweep; raises ConfigError if the folder holds none."""
@@ -31,7 +34,6 @@ def run(design: Mapping[str, Any], out: str | Path) -> "Results":
     left out. Relative paths are meant from the working directory. Raises ConfigError naming the
     field that is wrong; a run that fails is a row with status `failed`.
     """
-    with warnings.catch_warnings():  # Mesa imports tqdm, which asks a notebook for ipywidgets
-        warnings.filterwarnings("ignore", "IProgress not found")
-        from runner.sweep import run_here
+    from runner.sweep import run_here
+
     return run_here(design, out)

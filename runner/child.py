@@ -24,6 +24,7 @@ from typing import Self
 
 from markets.errors import ConfigError, FathomError
 from runner.execution import Done, failed, perform
+from runner.memory import peak_bytes
 from runner.spec import RunSpec
 
 ATTEMPTS = 2
@@ -210,7 +211,7 @@ class Children:
                 pipe.send(at)
                 done = perform(self._specs[at], limit_seconds=self._limit, deadly=True)
                 cause = done.cause if isinstance(done.cause, ConfigError) else None
-                pipe.send(dataclasses.replace(done, cause=cause))
+                pipe.send(dataclasses.replace(done, cause=cause, peak_bytes=peak_bytes()))
             code = 0
         except OSError:
             code = 1

@@ -6,6 +6,7 @@ and commits them as one part, so a chunk is the unit of work and of loss. What g
 driver is small: one `Status` a run.
 """
 
+import dataclasses
 import datetime
 import json
 import platform
@@ -49,6 +50,7 @@ class Done:
     """A run that ended, well or not: `error` is type and message of what it raised, or empty.
 
     Part of its time may have gone into loading kernels, which the next run finds loaded.
+    `peak_bytes` is the most memory that the worker has held which did it; 0 if this process did.
     """
 
     spec: RunSpec
@@ -60,6 +62,7 @@ class Done:
     error: str = ""
     trace: str = ""
     cause: BaseException | None = None
+    peak_bytes: int = 0
 
     @property
     def work_seconds(self) -> float:
@@ -74,7 +77,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Status:
-    """What the driver hears of a run; `peak_bytes` is the most memory that its process held."""
+    """What the driver hears of a run; `peak_bytes` as in `Done`."""
 
     run_id: str
     ok: bool
@@ -137,18 +140,22 @@ def _text(error: BaseException) -> str:
 
 
 def status(done: Done) -> Status:
-    """What is worth telling of a run that this process has in hand."""
-    return Status(done.spec.run_id, done.ok, done.error, done.wall_seconds, peak_bytes())
+    """What is worth telling of a run."""
+    return Status(done.spec.run_id, done.ok, done.error, done.wall_seconds, done.peak_bytes)
 
 
 def execute_chunk(specs: Sequence[RunSpec], target: Target) -> list[Status]:
-    """Do runs and commit them as one part; raises OtherCode where the source is not the same."""
+    """As a worker: do runs and commit them as one part.
+
+    Raises OtherCode where the source is not the same.
+    """
     ours = provenance().code_version
     if ours != target.code_version:
         raise OtherCode(f"the source on {platform.node()}", ours, target.code_version)
     done = [perform(spec, None, target.limit_seconds, deadly=True) for spec in specs]
     write(done, target)
-    return [status(each) for each in done]
+    peak = peak_bytes()
+    return [status(dataclasses.replace(each, peak_bytes=peak)) for each in done]
 
 
 def write(done: Sequence[Done], target: Target) -> str:

@@ -79,6 +79,7 @@ def test_runs_from_a_fresh_sweep(
         warnings.simplefilter("ignore", DeprecationWarning)
         asyncio.run(client.async_execute())
     assert figures(notebook) >= 3
+    assert "Warning" not in str([cell.get("outputs") for cell in notebook.cells])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

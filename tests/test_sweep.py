@@ -253,12 +253,16 @@ def test_little_work_is_done_in_this_process_and_says_so(seeds, capsys, forks):
     assert not Path("out", store.OWNER).exists()
 
 
-def test_more_work_goes_on_in_children(capsys, forks):
+def test_more_work_goes_on_in_children(capsys, forks, monkeypatch):
+    monkeypatch.setattr(child, "peak_bytes", lambda: 77 << 20)
     file = study("seeds = {count = 6}\n[set]\n'buyer.pause_seconds' = 0.01\n")
     assert cli.status(["sweep", file, "--out", "out"]) == 0
     assert len(forks) == 2
-    assert "in 2 children of this process, on Ray from 24 s on" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "in 2 children of this process, on Ray from 24 s on" in said
+    assert " MB + 77 MB a worker\n" in said
     assert cli.status(["sweep", file, "--workers", "0", "--out", "here"]) == 0
+    assert "a worker" not in capsys.readouterr().err
     assert_same_results("out", "here")
 
 
