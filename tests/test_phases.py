@@ -64,8 +64,8 @@ def test_an_outage_refuses_or_keeps_messages(rule):
     assert floor.step(2, floor.limit(2, SELL, 2, 100)) == [expected]
     assert len(floor.venue.drain_fills()) == 0
     floor.step(3)
-    makers = floor.venue.drain_fills()["taker"].tolist()
-    assert makers == ([] if rule == "reject" else floor.traders[1:3])
+    takers = floor.venue.drain_fills()["taker"].tolist()
+    assert takers == ([] if rule == "reject" else floor.traders[1:3])
 
 
 def test_a_move_too_far_interrupts_trading_before_it_happens():
