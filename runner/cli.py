@@ -67,7 +67,7 @@ def run(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(help="Result folder, or a URI.  [default: results/runs/SCENARIO]"),
+        typer.Option(help="Result folder, or a URI; results/runs/SCENARIO if none is named."),
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -84,7 +84,7 @@ def run(
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep, as TOML.")],
     out: Annotated[
-        str | None, typer.Option(help="Result folder, or a URI.  [default: results/FILE]")
+        str | None, typer.Option(help="Result folder, or a URI; results/FILE if none is named.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes; 0: in this process.")

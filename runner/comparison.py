@@ -42,11 +42,8 @@ def compare(one: Results, other: Results, metrics: list[str]) -> dict[str, Any]:
     keys = _keys(one, other, left, right)
     paired = _paired(left, right, keys)
     if paired.empty:
-        raise ConfigError(
-            "B",
-            f"no run of {other.folder} has seed, steps{''.join(f', {key}' for key in keys)} "
-            f"of one of {one.folder}",
-        )
+        agree = ", ".join(["seed", "steps", *(key.removeprefix("p_") for key in keys)])
+        raise ConfigError("B", f"no run of {other.folder} has {agree} of one of {one.folder}")
     return {
         "a": str(one.folder),
         "b": str(other.folder),

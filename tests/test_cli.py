@@ -56,6 +56,14 @@ def test_every_command_has_help(command, capsys):
     assert command in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "place"), [("run", "results/runs/SCENARIO"), ("sweep", "results/FILE")]
+)
+def test_help_says_where_results_go(command, place, capsys):
+    cli.status([command, "--help"])
+    assert place in capsys.readouterr().out
+
+
 def test_nothing_asked_shows_the_help(capsys):
     assert cli.status([]) == 0
     assert "sweep" in capsys.readouterr().out
