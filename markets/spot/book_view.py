@@ -16,7 +16,7 @@ there is nothing.
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,13 +69,6 @@ class BookView:
     _phase: Phase = field(default=Phase.CONTINUOUS, kw_only=True)
     last_call: Call = field(default=NO_CALL, kw_only=True)
     """Price, volume and surplus of the last call auction."""
-
-    @classmethod
-    def made(cls, **fields: Any) -> "BookView":
-        """As the constructor does, which takes a microsecond to set what is frozen."""
-        view = object.__new__(cls)
-        view.__dict__.update(fields)
-        return view
 
     @property
     def bid(self) -> float:

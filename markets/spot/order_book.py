@@ -285,15 +285,15 @@ class OrderBook(Venue):
         self._volume_lots, self._trades = cells[VOLUME_LOTS], cells[TRADES]
         self._closes.append(cells[LAST_TICKS])
         bid_ticks, ask_ticks = self._quotes()
-        return BookView.made(
-            index=self.index,
-            instrument=self.instrument,
-            bid_ticks=bid_ticks,
-            ask_ticks=ask_ticks,
-            last_ticks=cells[LAST_TICKS],
-            volume_lots=self._volume_lots - before_lots,
-            _venue=self,
-            _batches=self.batches,
+        return BookView(
+            self.index,
+            self.instrument,
+            bid_ticks,
+            ask_ticks,
+            cells[LAST_TICKS],
+            self._volume_lots - before_lots,
+            self,
+            self.batches,
             _phase=self.phase,
             last_call=self.last_call,
         )
