@@ -78,7 +78,7 @@ EIGHTH_BITS = 63 - FLAG_BITS
 
 _FLAGS, _TIP = 7, 9
 
-_INTEGERS = "iub"
+_INTEGERS, _LARGEST = "iub", 2**63 - 1
 _ROW = struct.Struct(f"{len(FIELDS)}q")
 _PACKS = [struct.Struct(f"{n}q{8 * (len(FIELDS) - n)}x").pack for n in range(len(FIELDS) + 1)]
 """By number of columns given; the others are 0."""
@@ -106,24 +106,41 @@ def intent_of(*columns: Column) -> Intent:
 
 def _rows(*columns: Column) -> Rows:
     """A row for each entry of the longest column; single integers are the same in all."""
-    sizes = []
-    for field, column in zip(FIELDS, columns, strict=False):
-        if type(column) is not int:
-            sizes.append(np.size(column))
-            if sizes[-1] and np.asarray(column).dtype.kind not in _INTEGERS:
-                raise FathomError(f"{field} of an intent must be integers, got {column!r}")
+    named = [
+        (field, _integers(field, column)) for field, column in zip(FIELDS, columns, strict=False)
+    ]
+    sizes = [values.size for _, values in named if values.ndim]
     count = 0 if 0 in sizes else max(sizes, default=1)
     table = np.zeros((count, len(FIELDS)), np.int64)
-    for place, column in enumerate(columns):
-        table[:, place] = column
+    for place, (field, values) in enumerate(named):
+        if values.size not in (1, count):
+            raise FathomError(f"{field} of an intent has {values.size} entries, not {count}")
+        table[:, place] = values
     return np.frombuffer(table, INTENT)
+
+
+def _integers(field: str, column: Column) -> NDArray[Any]:
+    """One integer or a column of them; FathomError where it is none."""
+    values = np.asarray(column)
+    whole = values.dtype.kind in _INTEGERS and values.ndim < 2
+    if values.size and not (whole and values.max() <= _LARGEST):
+        raise FathomError(f"{field} of an intent must be integers of 64 bits, got {column!r}")
+    return values
 
 
 def _columns(intent: Intent) -> list[Column]:
     """The thirteen columns."""
-    if isinstance(intent, bytes):
-        return list(_ROW.unpack(intent))
-    return [intent[field] for field in FIELDS]
+    try:
+        if isinstance(intent, bytes):
+            return list(_ROW.unpack(intent))
+        return [intent[field] for field in FIELDS]
+    except (struct.error, TypeError, ValueError, IndexError):
+        raise _no_intent(intent) from None
+
+
+def _no_intent(got: Any) -> FathomError:
+    made = "an intent is made by the functions of `markets.intents`"
+    return FathomError(f"{made}, rows have dtype INTENT; got {got!r}")
 
 
 def altered(intent: Intent, field: str, *columns: Column) -> Intent:
@@ -195,7 +212,7 @@ def stop_order(
     trigger of 0, which is none: the order would not wait.
     """
     _require("trigger_ticks", trigger_ticks)
-    flags = (limit_ticks == 0) * (MARKET | IMMEDIATE_OR_CANCEL)
+    flags = np.equal(limit_ticks, 0) * (MARKET | IMMEDIATE_OR_CANCEL)
     order = (PLACE, venue, account, side, size_lots, limit_ticks)
     return intent_of(*order, 0, flags, 0, 0, trigger_ticks)
 
@@ -364,10 +381,10 @@ def collect(venue: int, account: Column, lower_tick: Column, upper_tick: Column)
 def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
     """Amounts of up to eight coins: in the seven free columns, the last above the flags."""
     amounts = (*amounts_atoms, *[0] * (COINS - len(amounts_atoms)))
-    eighth = np.asarray(amounts[7])
+    eighth = _integers("amount of the eighth coin", amounts[7])
     if ((eighth >= 1 << EIGHTH_BITS) | (eighth < -1 << EIGHTH_BITS)).any():
         raise FathomError(f"the eighth coin's amount must be below 2**{EIGHTH_BITS} atoms")
-    flags = amounts[7] << FLAG_BITS
+    flags = eighth << FLAG_BITS
     return intent_of(action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
 
 
@@ -459,19 +476,21 @@ def stack(answers: Sequence[Intents]) -> Rows:
         return np.frombuffer(bytearray().join(_each(answers)), INTENT)
 
 
-def _each(answers: Iterable[Intents]) -> Iterator[Any]:
-    """Every intent as what can be joined; answers may be sequences of intents."""
+def _each(answers: Iterable[Intents | None]) -> Iterator[Any]:
+    """Every intent as what can be joined; answers may be sequences of intents, None is nothing."""
     for answer in answers:
         if isinstance(answer, bytes):
+            if len(answer) % INTENT.itemsize:
+                raise _no_intent(answer)
             yield answer
-        elif isinstance(answer, np.ndarray):
-            if answer.dtype.itemsize != INTENT.itemsize:
-                raise FathomError(f"rows of intents must be of dtype INTENT, got {answer.dtype}")
+        elif isinstance(answer, np.ndarray | np.void):
+            if answer.size and answer.dtype.itemsize != INTENT.itemsize:
+                raise _no_intent(answer)
             yield np.ascontiguousarray(answer)
-        elif isinstance(answer, int):
-            raise FathomError("an intent is made by the functions of `markets.intents`")
-        elif answer:
+        elif isinstance(answer, Iterable) and not isinstance(answer, str):
             yield from _each(answer)
+        elif answer is not None:
+            raise _no_intent(answer)
 
 
 def blank(count: int) -> Rows:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from markets.chain import Chain
 from markets.errors import ConfigError, FathomError
-from markets.intents import BUY, FIELDS, INTENT, bundle, cancel, limit_order, stack, with_tip
+from markets.intents import (
+    BUY,
+    FIELDS,
+    INTENT,
+    bundle,
+    cancel,
+    limit_order,
+    stack,
+    stop_order,
+    with_tip,
+)
 from markets.sequencing import (
     Ordering,
     Roster,
@@ -163,6 +173,51 @@ def test_columns_that_are_no_integers_are_a_bug_of_their_sender(size: object) ->
         stack([limit_order(0, np.array([5, 6]), BUY, size, 10)])
     with pytest.raises(FathomError, match="size of an intent must be integers"):
         stack([limit_order(0, 5, BUY, size, 10)])
+
+
+@pytest.mark.parametrize("size", [2**63, -(2**63) - 1, 2**64, np.array([1, 2**63], np.uint64)])
+def test_columns_that_need_more_than_64_bits_are_refused(size: object) -> None:
+    with pytest.raises(FathomError, match="size of an intent must be integers of 64 bits"):
+        limit_order(0, 5, BUY, size, 10)
+
+
+@pytest.mark.parametrize("size", [np.array([1, 2, 3]), np.array([], np.int64)])
+def test_columns_must_be_of_one_length(size: np.ndarray) -> None:
+    with pytest.raises(FathomError, match="of an intent has"):
+        limit_order(0, np.array([5, 6]), BUY, size, 10)
+
+
+def test_integers_of_any_type_are_the_same_row() -> None:
+    plain = limit_order(0, 5, BUY, 1, 10)
+    for one in (True, np.bool_(True), np.int8(1), np.uint64(1), np.array(1), np.array([1]), [1]):
+        assert stack([limit_order(0, 5, one, one, 10)]).tobytes() == plain
+
+
+def test_stops_without_limit_are_market_orders_in_lists_too() -> None:
+    lists = stop_order(0, [5, 6], BUY, 1, 9, [0, 8])
+    arrays = stop_order(0, np.array([5, 6]), BUY, 1, 9, np.array([0, 8]))
+    singles = [stop_order(0, 5, BUY, 1, 9), stop_order(0, 6, BUY, 1, 9, 8)]
+    assert stack([lists]).tobytes() == stack([arrays]).tobytes() == stack(singles).tobytes()
+
+
+def test_agents_may_answer_in_many_forms() -> None:
+    one, rows = limit_order(0, 5, BUY, 1, 10), orders(6, 7)
+    answers = [None, b"", [], (), np.array([]), [one], rows[0], [rows[1], None], iter([one])]
+    assert stack(answers)["account"].tolist() == [5, 6, 7, 5]
+
+
+@pytest.mark.parametrize(
+    "answer", ["buy", b"buy", 0, 1.5, (1,) * 13, tuple(np.ones(13, np.int64)), [np.ones(13)], [[0]]]
+)
+def test_what_is_no_intent_is_a_bug_of_its_sender(answer: object) -> None:
+    with pytest.raises(FathomError, match="an intent is made by the functions"):
+        stack([limit_order(0, 5, BUY, 1, 10), answer])
+
+
+@pytest.mark.parametrize("intent", [(1,) * 13, b"buy", [limit_order(0, 5, BUY, 1, 10)], 7, None])
+def test_only_intents_can_be_altered(intent: object) -> None:
+    with pytest.raises(FathomError, match="an intent is made by the functions"):
+        with_tip(intent, 5)
 
 
 def moment(seconds: float, step_seconds: float) -> Moment:
