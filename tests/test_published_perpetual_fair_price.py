@@ -42,8 +42,9 @@ def test_an_inverse_contract_is_cheaper_than_a_linear_one_at_the_same_carry() ->
 @pytest.mark.parametrize("correlation", [0.9, -0.9])
 def test_a_quanto_pays_for_the_covariance_that_its_hedge_costs(correlation: float) -> None:
     terms = {"contract": "quanto", "volatility_per_year": 1.0, "correlation": correlation}
-    metrics = premium(**terms, perpetual_maker__risk_aversion=27, arbitrageur__carry_per_year=0.0)
-    assert metrics["funding_mean"] == pytest.approx(correlation / 1095, abs=1e-4)
+    agents = {"perpetual_maker__risk_aversion": 27, "arbitrageur__carry_per_year": 0.0}
+    metrics = premium(days=12, **terms, **agents)
+    assert metrics["funding_mean"] == pytest.approx(correlation / 1095, abs=5e-5)
     assert metrics["ledger_residual_atoms"] == 0
 
 
