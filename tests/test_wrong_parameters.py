@@ -9,6 +9,7 @@ import pytest
 
 import markets.derivatives
 import markets.lending
+from markets.assets import Asset, Instrument
 from markets.derivatives.backstop import Backstop
 from markets.derivatives.brackets import MarginTier
 from markets.derivatives.clearing_house import ClearingHouse
@@ -103,6 +104,27 @@ def test_what_contradicts_itself_is_refused_by_name(
 ) -> None:
     with pytest.raises(ConfigError, match=field):
         kind.read(values)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("insurance_fund_units", {"insurance_fund_units": 1e13}),
+        ("maintenance_tiers.1.floor_units", {"maintenance_tiers": [{}, {"floor_units": 1e13}]}),
+        ("liquidation.most", {"liquidation": {"most": 1e300}}),
+        (
+            "liquidation.backstops.0.per_hour",
+            {"liquidation": {"backstops": [{"capital": 1.0, "per_hour": 1e13}]}},
+        ),
+    ],
+)
+def test_what_cannot_be_counted_in_atoms_is_refused_by_name(
+    field: str, values: dict[str, Any]
+) -> None:
+    """2**62 atoms of a millionth are 4.6e12 units."""
+    instrument = Instrument(Asset("BTC", 9), Asset("USDT", 6), 0.1, 0.001)
+    with pytest.raises(ConfigError, match=rf"^perp\.{field}: must be at most 4\.61e\+12 USDT"):
+        Perpetual("perp", "ex", instrument, Perpetual.Params.read(values))
 
 
 def kinds() -> list[type[Params]]:

@@ -70,6 +70,7 @@ def turn_clocks(rows: NDArray[np.int64], seconds: float, step_seconds: float) ->
         now = int(seconds / length + 1e-9)
         periods = max(1, int(step_seconds / length + 1e-9))
         begins = rows[:, place] != now
-        new = np.where(rows[:, limit] > 0, rows[:, limit] * periods, _WITHOUT_LIMIT)
+        new = np.minimum(rows[:, limit], _WITHOUT_LIMIT // periods) * periods
+        new[rows[:, limit] == 0] = _WITHOUT_LIMIT
         rows[begins, left] = new[begins]
         rows[:, place] = now

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.assets import MAX_ATOMS
 from markets.derivatives.backstop import backstop_rows
 from markets.derivatives.liquidation_presets import MARK_THIRDS, OrderPrice, Stage, Step
 from markets.derivatives.liquidation_rule import LiquidationRule
@@ -112,5 +113,5 @@ def in_step(rule: CloseRule, step_seconds: float) -> CloseRule:
     goes = 1
     if rule.cooldown_seconds > 0 and not rule.whole_after_cooldown:
         goes = max(1, int(step_seconds / rule.cooldown_seconds + 1e-9))
-    volume = round(rule.volume * step_seconds)
+    volume = min(round(rule.volume * step_seconds), MAX_ATOMS)
     return rule._replace(volume=volume, goes=goes, step_seconds=step_seconds)

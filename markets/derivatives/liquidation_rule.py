@@ -16,6 +16,7 @@ until then the fund keeps what it could not sell; see `drawdown`. Presets: `liqu
 Left out: providers' own quotes, a venue's change of its rule in a run.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -34,6 +35,8 @@ from markets.derivatives.liquidation_presets import (
 from markets.derivatives.ranking import Ranking
 from markets.params import Params
 from markets.rounding import PPM
+
+_AMOUNTS = ("portion_above", "least", "most", "volume_per_second", "adl_threshold")
 
 
 class LiquidationRule(Params):
@@ -126,6 +129,14 @@ class LiquidationRule(Params):
         """A field as set, or as the preset has it."""
         own = getattr(self, field, None)
         return PRESETS[self.preset].get(field, PLAIN[field]) if own is None else own
+
+    def amounts(self) -> Iterator[tuple[str, float]]:
+        """Each amount in force, in units of the settlement asset, under its field."""
+        for field in _AMOUNTS:
+            yield field, self.value(field)
+        for place, backstop in enumerate(self.value("backstops")):
+            for field in type(backstop).model_fields:
+                yield f"backstops.{place}.{field}", getattr(backstop, field)
 
     def has(self, stage: Stage) -> bool:
         """Whether a stage is part of the waterfall."""

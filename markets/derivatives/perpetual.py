@@ -43,7 +43,7 @@ from markets.derivatives.marking import Marking
 from markets.derivatives.perpetual_audit import FAULTS, first_fault
 from markets.derivatives.perpetual_figures import Tally
 from markets.derivatives.perpetual_matching import execute
-from markets.derivatives.perpetual_params import PerpetualParams
+from markets.derivatives.perpetual_params import PerpetualParams, refuse_too_large
 from markets.derivatives.perpetual_view import PerpetualView
 from markets.derivatives.positions import (
     Terms,
@@ -82,6 +82,7 @@ class Perpetual(Venue):
         self.name, self.domain, self.instrument = name, domain, instrument
         self.params = params or self.Params()
         self.form = form_of(self.params, instrument, settlement)
+        refuse_too_large(name, self.params, self.form.settlement)
         self.contract = Asset(f"{name}:contract", 0, signed=True)
         self.custody = Custody(name, self.form.settlement)
         self.house: ClearingHouse | None = None

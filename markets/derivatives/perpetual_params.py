@@ -7,14 +7,18 @@ lowest. Two laws may raise the rates above the brackets (see `margin`): with the
 position (FTX, Backpack), and the initial rate alone with the open interest between two caps (dYdX).
 """
 
+from collections.abc import Iterator
+
 from pydantic import Field, model_validator
 
+from markets.assets import MAX_ATOMS, Asset
 from markets.derivatives.brackets import MarginBasis, MarginTier, TierRule, margin_tiers
 from markets.derivatives.contract_form import ContractKind
 from markets.derivatives.liquidation_rule import LiquidationRule
 from markets.derivatives.margin import Tiers
 from markets.derivatives.marking import MarkingParams
 from markets.derivatives.ranking import Ranking
+from markets.errors import ConfigError
 from markets.rounding import PPM
 
 
@@ -70,6 +74,14 @@ class PerpetualParams(MarkingParams):
         rule = self.tier_rule or TierRule(self.liquidation.value("tier_rule"))
         return margin_tiers(self.maintenance_tiers, self.initial_margin_ppm, rule)
 
+    def amounts(self) -> Iterator[tuple[str, float]]:
+        """Each amount that is counted in atoms, in units of the settlement asset, by its path."""
+        yield "insurance_fund_units", self.insurance_fund_units
+        for place, tier in enumerate(self.maintenance_tiers):
+            yield f"maintenance_tiers.{place}.floor_units", tier.floor_units
+        for field, units in self.liquidation.amounts():
+            yield f"liquidation.{field}", units
+
     @property
     def margins_at_entry(self) -> bool:
         """Whether maintenance in force is of the notional at entry."""
@@ -94,3 +106,11 @@ class PerpetualParams(MarkingParams):
         if self.maker_fee_ppm + self.taker_fee_ppm < 0:
             raise ValueError("maker_fee_ppm must not give back more than taker_fee_ppm takes")
         return self
+
+
+def refuse_too_large(name: str, params: PerpetualParams, settlement: Asset) -> None:
+    """Raise ConfigError where a venue's amount is more atoms of the asset than can be counted."""
+    for field, units in params.amounts():
+        if units * settlement.scale > MAX_ATOMS:
+            most = f"{MAX_ATOMS / settlement.scale:.3g} {settlement.name}"
+            raise ConfigError(f"{name}.{field}", f"must be at most {most}, got {units:g}")
