@@ -13,7 +13,7 @@ from markets.derivatives.brackets import MarginTier
 from markets.derivatives.drawdown import Drawdown
 from markets.derivatives.liquidation_presets import Preset
 from markets.derivatives.liquidation_rule import LiquidationRule
-from markets.intents import BUY, SELL, cancel_all, deposit, limit_order, market_order
+from markets.intents import BUY, SELL, cancel_all, deposit, limit_order, market_order, withdraw
 from markets.outcomes import Code, Reason
 from tests.perpetual_bench import STEP_SECONDS, Bench
 
@@ -76,6 +76,27 @@ def test_bybit_deleverages_until_the_pool_has_recovered_to_three_quarters() -> N
     assert bench.venue.equity(fund)[0] == pytest.approx(750_000, abs=0.04)
     left = bench.instrument.to_base(bench.lots(int(fund[0])))
     assert left == pytest.approx(250_000 / 35, abs=0.002)
+
+
+def test_bybit_keeps_what_the_maintenance_at_entry_needs_from_being_withdrawn() -> None:
+    """10 from 100 to 40: maintenance is 5 % of 1,000; what an opening needs at 40 would be 24."""
+    tiers = [MarginTier(maintenance_ppm=50_000)]
+    bench = Bench(
+        2, 1e5, liquidation={"preset": "bybit"}, maintenance_tiers=tiers, initial_margin_ppm=60_000
+    )
+    user, rich = bench.users
+    bench.do(deposit(0, rich, bench.atoms(1e4)), deposit(0, user, bench.atoms(1_000)))
+    bench.trade(user, rich, 10, 100)
+    bench.mark(40)
+    equity, needed = 1_000 - 600, 0.06 * 1_000
+    most = bench.atoms(equity - needed)
+    assert bench.do(withdraw(0, user, most + 1)) == [Code.INSUFFICIENT_MARGIN]
+    assert bench.do(withdraw(0, user, most)) == [Code.DONE]
+    assert bench.do(limit_order(0, user, BUY, 1, 40)) == [Code.INSUFFICIENT_MARGIN]
+    bench.do(deposit(0, user, bench.atoms(0.06 * 0.04)))
+    assert bench.do(limit_order(0, user, BUY, 1, 40)) == [Code.RESTING]
+    bench.liquidate()
+    assert bench.lots(user) == 10_000
 
 
 def test_bybit_keeps_the_lots_while_the_pool_has_not_fallen_far() -> None:

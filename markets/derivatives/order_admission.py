@@ -5,13 +5,14 @@ An order that may add to a position must find
     equity - open loss - fees >= IM(notional at the mark of max(|c + bids|, |c - asks|)),
 
 open loss = what the order would lose at once against the mark, taking the book as it stands up to
-its limit and resting at its limit. `bids` and `asks` count the lots on offer, this order included
-and reduce-only orders not. An order that can only reduce needs no margin, but may not trade beyond
-the account's own bankruptcy price (BitMEX's rule): market orders stop there, others are refused.
-Market orders stop at a band round the mark as well. A resting order is not checked again when it
-fills, as on the large central venues; but those that the margin no longer covers are cancelled once
-a reduce-only order or ADL has taken the position that they would have reduced (see `desk`).
-Rounding: requirements and fees up, what may be withdrawn down.
+its limit and resting at its limit; where maintenance is of the notional at entry, what is held
+counts with that if it is more, so that IM never asks for less. `bids` and `asks` count the lots on
+offer, this order included and reduce-only orders not. An order that can only reduce needs no
+margin, but may not trade beyond the account's own bankruptcy price (BitMEX's rule): market orders
+stop there, others are refused. Market orders stop at a band round the mark as well. A resting order
+is not checked again when it fills, as on the large central venues; but those that the margin no
+longer covers are cancelled once a reduce-only order or ADL has taken the position that they would
+have reduced (see `desk`). Rounding: requirements and fees up, what may be withdrawn down.
 """
 
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from markets.derivatives.positions import (
     backing_atoms,
     cost_atoms,
     equity_atoms,
+    exposed_atoms,
+    pricer,
     value_atoms,
 )
 from markets.intents import IMMEDIATE_OR_CANCEL, MARKET, POST_ONLY, REDUCE_ONLY
@@ -89,6 +92,14 @@ def _book_cost(desk: Desk, order: Order) -> tuple[int, int]:
 
 
 @kernel()
+def _initial_atoms(desk: Desk, account: int, open_lots: tuple[int, int]) -> int:
+    """Initial margin of a position with so many lots on the bid and the ask."""
+    by = pricer(desk.terms, desk.terms.mark_ticks)
+    exposed = exposed_atoms(desk.positions, desk.terms, by, account, open_lots)
+    return requirement_atoms(desk.rules.initial, exposed)
+
+
+@kernel()
 def _enough_margin(desk: Desk, order: Order) -> bool:
     """Whether the account may add this order to what it holds and has on offer."""
     terms, positions = desk.terms, desk.positions
@@ -99,15 +110,12 @@ def _enough_margin(desk: Desk, order: Order) -> bool:
         fees += ppm_up(abs(resting), max(terms.maker_fee_ppm, 0))
         lots, cost = order.lots, cost + resting
     open_loss = max(0, cost - value_atoms(terms, order.side * lots, terms.mark_ticks))
-    contracts = positions.balances[order.account, terms.contract]
     bids, asks = positions.open_bid_lots[order.account], positions.open_ask_lots[order.account]
     if order.side > 0:
         bids += lots
     else:
         asks += lots
-    exposed = max(abs(contracts + bids), abs(contracts - asks))
-    exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
-    needed = requirement_atoms(desk.rules.initial, exposed_atoms)
+    needed = _initial_atoms(desk, order.account, (bids, asks))
     if terms.grouped:
         needed += positions.other_initial[order.account]
     return equity_atoms(positions, terms, order.account) - open_loss - fees >= needed
@@ -241,12 +249,9 @@ def free_margin_atoms(desk: Desk, account: int) -> int:
     position or an order: it is all there is.
     """
     positions, terms = desk.positions, desk.terms
-    contracts = positions.balances[account, terms.contract]
     wallet = backing_atoms(positions, terms, account) + positions.entry_atoms[account]
     if terms.mark_ticks < 1:
         return wallet
-    bids, asks = positions.open_bid_lots[account], positions.open_ask_lots[account]
-    exposed = max(abs(contracts + bids), abs(contracts - asks))
-    exposed_atoms = abs(value_atoms(terms, exposed, terms.mark_ticks))
-    needed = requirement_atoms(desk.rules.initial, exposed_atoms)
+    open_lots = positions.open_bid_lots[account], positions.open_ask_lots[account]
+    needed = _initial_atoms(desk, account, open_lots)
     return min(equity_atoms(positions, terms, account), wallet) - needed

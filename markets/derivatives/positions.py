@@ -175,6 +175,23 @@ def _margined_atoms(positions: Positions, terms: Terms, account: int, value: int
     return abs(positions.entry_atoms[account]) if terms.at_entry else abs(value)
 
 
+@kernel(inline="always")
+def exposed_atoms(
+    positions: Positions, terms: Terms, by: Pricer, account: int, open_lots: tuple[int, int]
+) -> int:
+    """The notional that initial margin is a part of, with so many lots on the bid and the ask.
+
+    Where maintenance is of the cost, what is held counts with that if it is more.
+    """
+    contracts = positions.balances[account, terms.contract]
+    exposed = max(abs(contracts + open_lots[0]), abs(contracts - open_lots[1]))
+    at_mark = abs(worth(by, exposed))
+    if not terms.at_entry:
+        return at_mark
+    added = abs(worth(by, exposed - abs(contracts)))
+    return max(at_mark, abs(positions.entry_atoms[account]) + added)
+
+
 @kernel()
 def own_needed_atoms(
     positions: Positions, terms: Terms, maintenance: Brackets, account: int
@@ -243,10 +260,10 @@ def account_records(
         records[account] = 0
         if contracts != 0 or bids != 0 or asks != 0:
             value = worth(by, contracts)
-            exposed = max(abs(contracts + bids), abs(contracts - asks))
-            records[account, 0] = value
-            records[account, 1] = requirement_atoms(rules[0], abs(worth(by, exposed)))
+            exposed = exposed_atoms(positions, terms, by, account, (bids, asks))
             margined = _margined_atoms(positions, terms, account, value)
+            records[account, 0] = value
+            records[account, 1] = requirement_atoms(rules[0], exposed)
             records[account, 2] = requirement_atoms(rules[1], margined)
             records[account, 3] = positions.entry_atoms[account]
 

@@ -102,6 +102,15 @@ class RuledReference(Reference):
             return self.requirement(abs(self.accounts[row].cost))
         return super().needed(row)
 
+    def exposure(self, row, side=1, lots=0):
+        """Nobody may take out, or risk, what the maintenance at entry needs."""
+        at_mark = super().exposure(row, side, lots)
+        if self.value_of("maintenance_at") != MarginBasis.ENTRY:
+            return at_mark
+        held, (bids, asks) = self.accounts[row].contracts, (self.offered(row, s) for s in (1, -1))
+        most = max(held + bids + lots * (side > 0), asks + lots * (side < 0) - held, abs(held))
+        return max(at_mark, abs(self.accounts[row].cost) + self.notional(most - abs(held)))
+
     def tier(self, notional):
         return max(sum(notional > bottom for bottom, _ in self.terms.maintenance) - 1, 0)
 
