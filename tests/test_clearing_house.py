@@ -12,7 +12,7 @@ from markets.derivatives.brackets import MarginTier
 from markets.derivatives.clearing_house import ClearingHouse
 from markets.derivatives.interest import RateCurve, borrow_rate, lend_rate
 from markets.derivatives.lending import LendingParams, interest_of
-from markets.derivatives.margin import collateral_value
+from markets.derivatives.margin import MarginState, collateral_value
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import (
     BUY,
@@ -48,6 +48,23 @@ def test_the_record_is_one_for_all_contracts_and_coins() -> None:
     assert bench.perps[0].equity(np.array([user]))[0] == pytest.approx(equity)
     bench.liquidate()
     assert bench.lots(FIRST, user) == 5_000
+
+
+def test_the_view_has_margin_ratios_and_states() -> None:
+    """5 from 100 to 90: 22.5 is needed at 5 %; thresholds themselves belong to the worse."""
+    ratios = (1.51, 1.5, 1.2, 1.05)
+    bench = HouseBench(6, **FLAT)
+    *levered, idle, rich = bench.users
+    bench.give(rich, 1e5)
+    for user, ratio in zip(levered, ratios, strict=True):
+        bench.give(user, 50 + 22.5 * ratio)
+        bench.trade(FIRST, user, rich, 5, 100)
+    bench.mark(90, 100)
+    view = bench.house.observe(bench.moment)
+    assert view.margin_ratios[levered].tolist() == list(ratios)
+    states = [MarginState(state).name for state in view.margin_states[[*levered, idle]]]
+    assert states == ["FREE", "REMINDER", "REDUCE_ONLY", "LIQUIDATION", "FREE"]
+    assert view.margin_ratios[idle] == np.inf
 
 
 def test_orders_need_margin_for_everything_held_anywhere() -> None:

@@ -9,7 +9,7 @@ Scores, highest first, over profitable opposing positions:
 BitMEX uses signed values (linear side*q*P, inverse -side*q/P). How a queue is then closed, and at
 what price, stands in `deleveraging`. Pro-rata lots use largest remainders, so every lot is placed
 and none is invented. Sources: venue ADL pages; Chitra, arXiv 2512.01112 v3 (pro rata); FTX
-liquidations page; Bybit ADL page (trigger). Left out: where dYdX's walk over accounts begins.
+liquidations page; Bybit ADL page (trigger). dYdX's walk over accounts: `ranking`.
 """
 
 from typing import NamedTuple

@@ -29,6 +29,7 @@ from markets.derivatives.collateral import Collateral, CollateralParams
 from markets.derivatives.custody import Custody
 from markets.derivatives.isolation import Isolation
 from markets.derivatives.lending import Interest, LendingParams, interest_of
+from markets.derivatives.margin import margin_ratio, margin_state
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import DEPOSIT, WITHDRAW
 from markets.outcomes import Code, Reason, flows
@@ -58,6 +59,16 @@ class HouseView:
     """
     set_aside: NDArray[np.float64]
     """By account: claims held apart for single contracts, which the record leaves out."""
+
+    @property
+    def margin_ratios(self) -> NDArray[np.float64]:
+        """By account: equity over maintenance, uniMMR at Binance; infinite where none is needed."""
+        return np.asarray(margin_ratio(self.record[:, VALUE], self.record[:, MAINTENANCE]))
+
+    @property
+    def margin_states(self) -> NDArray[np.int64]:
+        """By account: its `MarginState`, by Binance's thresholds."""
+        return np.asarray(margin_state(self.margin_ratios))
 
 
 class ClearingHouse(Venue):

@@ -39,7 +39,7 @@ class Ranking(StrEnum):
     PRO_RATA = "pro_rata"
     """No order: everybody in proportion to the position."""
     LARGEST = "largest"
-    """The ten largest positions, or more where these are not enough, in proportion (FTX)."""
+    """The largest positions, ten unless told, or as many as it takes, in proportion (FTX)."""
 
 
 _WORD = 2**64 - 1
