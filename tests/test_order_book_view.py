@@ -113,3 +113,24 @@ def test_icebergs_show_only_a_part_and_stops_nothing():
     assert stops.side.tolist() == [BUY, SELL]
     assert stops.price_ticks.tolist() == [120, 90]
     assert view.newest_order[trader] not in stops.order.tolist()
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (lambda view: view.depth("buy"), "side"),
+        (lambda view: view.depth(0), "side"),
+        (lambda view: view.depth(BUY, "near"), "distance"),
+        (lambda view: view.depth_lots(2, 90), "side"),
+        (lambda view: view.depth_lots(BUY, 90.5), "limit_ticks"),
+        (lambda view: view.bids(1.5), "levels"),
+        (lambda view: view.asks(-1), "levels"),
+        (lambda view: view.imbalance("five"), "levels"),
+        (lambda view: view.open_orders("me"), "account"),
+        (lambda view: view.waiting_stops(None), "account"),
+        (lambda view: view.queue_ahead(1.0), "account"),
+    ],
+)
+def test_questions_that_make_no_sense_are_refused_by_name(ask, field):
+    with pytest.raises(FathomError, match=f"^{field} must"):
+        ask(Floor().venue.observe(NOW))

@@ -14,15 +14,18 @@ there is nothing.
 """
 
 import math
+import operator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from numbers import Real
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import Instrument
 from markets.errors import FathomError
+from markets.intents import BUY, SELL
 from markets.kernel import kernel
 from markets.outcomes import Fills
 from markets.spot.auction import NO_CALL, Call
@@ -115,22 +118,30 @@ class BookView:
 
     def bids(self, levels: int = 10) -> Levels:
         """The best bids."""
-        return Levels(*self._book().levels(1, levels))
+        return self._best(BUY, levels)
 
     def asks(self, levels: int = 10) -> Levels:
         """The best asks."""
-        return Levels(*self._book().levels(-1, levels))
+        return self._best(SELL, levels)
+
+    def _best(self, side: int, levels: int) -> Levels:
+        if _whole("levels", levels) < 0:
+            raise FathomError(f"levels must not be negative, got {levels}")
+        return Levels(*self._book().levels(side, levels))
 
     def depth_lots(self, side: int, limit_ticks: int) -> int:
         """Lots resting on a side at the limit or better."""
-        return self._book().lots_within(side, limit_ticks)
+        return self._book().lots_within(_side(side), _whole("limit_ticks", limit_ticks))
 
     def depth(self, side: int, distance: float = 0.01) -> float:
         """Base units resting on a side within a fraction of the mid; NaN where there is no mid."""
         self._book()
+        place = 0 if _side(side) > 0 else 1
+        if not isinstance(distance, Real):
+            raise FathomError(f"distance must be a fraction of the mid, got {distance!r}")
         if self._phase != Phase.CONTINUOUS:
             return math.nan
-        lots = lots_near(self._venue.desk, distance)[0 if side > 0 else 1]
+        lots = lots_near(self._venue.desk, float(distance))[place]
         return float(self.instrument.to_base(lots)) if lots >= 0 else math.nan
 
     def imbalance(self, levels: int = 5) -> float:
@@ -155,25 +166,38 @@ class BookView:
 
     def open_orders(self, account: int) -> OpenOrders:
         """The account's resting orders as columns; of icebergs what they show."""
-        order, rows = self._book().own_orders(account)
+        order, rows = self._book().own_orders(_whole("account", account))
         side = rows["side"].astype(np.int64)
         return OpenOrders(order, side, rows["price_ticks"], rows["remaining_lots"])
 
     def waiting_stops(self, account: int) -> OpenOrders:
         """The account's stop orders that wait: `price_ticks` is the trigger."""
         self._book()
-        order, rows = self._venue.own_stops(account)
+        order, rows = self._venue.own_stops(_whole("account", account))
         side = -rows["side"].astype(np.int64)
         return OpenOrders(order, side, rows["price_ticks"], rows["remaining_lots"])
 
     def queue_ahead(self, account: int) -> NDArray[np.int64]:
         """For each of `open_orders`: lots of its price that come before it."""
-        return self._book().lots_ahead(account)
+        return self._book().lots_ahead(_whole("account", account))
 
     def _book(self) -> Book:
         if self._venue.batches != self._batches:
             raise FathomError(f"{self._venue.name}: this view is of a book that has moved on")
         return self._venue.book
+
+
+def _side(side: Any) -> int:
+    if side != BUY and side != SELL:
+        raise FathomError(f"side must be BUY (1) or SELL (-1), got {side!r}")
+    return int(side)
+
+
+def _whole(field: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise FathomError(f"{field} must be an integer, got {value!r}") from None
 
 
 def price_of(instrument: Instrument, price_ticks: int) -> float:
