@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from markets.errors import FathomError
 from markets.intents import AMEND, BUY, CANCEL, INTENT, PLACE, SELL, limit_order, stack
 from markets.outcomes import Code
 from markets.spot.audit import faults
@@ -110,3 +111,22 @@ def test_books_and_fills_grow():
     assert book.execute(taker).tolist() == [Code.FILLED]
     assert np.array_equal(book.drain_fills()["price_ticks"], rows["limit"])
     assert len(book.drain_fills()) == book.book.count == 0
+
+
+def test_rows_may_lie_apart_and_must_be_rows():
+    book = MatchingBook(3)
+    rows = stack([limit_order(0, account, BUY, 1, 10 + account) for account in (1, 2, 3)])
+    assert book.execute(rows[::2]).tolist() == [Code.RESTING] * 2
+    assert book.book.levels(BUY, 9)[0].tolist() == [13, 11]
+    for wrong in (limit_order(0, 1, BUY, 1, 5), np.zeros((2, 13), np.int64), None):
+        with pytest.raises(FathomError, match="rows of dtype INTENT"):
+            book.execute(wrong)
+
+
+def test_fills_that_were_given_out_stay_as_they_are():
+    book, given = MatchingBook(2), []
+    for size_lots in (1, 2):
+        sold = limit_order(0, 1, SELL, size_lots, 10)
+        book.execute(stack([sold, limit_order(0, 2, BUY, size_lots, 10)]))
+        given.append(book.drain_fills())
+    assert [fills["size_lots"].tolist() for fills in given] == [[1], [2]]

@@ -12,6 +12,8 @@ clients, pro rata. It is no venue: agents trade on `OrderBook`.
 import numpy as np
 from numpy.typing import NDArray
 
+from markets.errors import FathomError
+from markets.intents import INTENT
 from markets.outcomes import FILL, Fills, joined
 from markets.spot.book import NO_PRICE, Book
 from markets.spot.desk import Desk
@@ -40,7 +42,10 @@ class MatchingBook:
         self._address = self._desk.lay(self.book.arrays, self.stops.arrays, *batch)
 
     def execute(self, intents: NDArray[np.void]) -> NDArray[np.int64]:
-        """Carry out all rows in turn; returns their codes."""
+        """Carry out all rows in turn; returns their codes. FathomError where they are no rows."""
+        if getattr(intents, "dtype", None) != INTENT:
+            raise FathomError("rows of dtype INTENT are needed: see `markets.intents.stack`")
+        intents = np.ascontiguousarray(intents)
         codes, done = np.empty(len(intents), np.int64), 0
         while True:
             done = match_batch(self._address, intents, codes, done)
