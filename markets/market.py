@@ -133,9 +133,10 @@ class Market:
         self._liquidating = self._venues_that("liquidate")
 
     def _venues_that(self, beat: str) -> list[Venue]:
-        """Those whose class has something to do in a beat."""
+        """Those that have something to do in a beat."""
         venues, nothing = self.venues.values(), getattr(Venue, beat)
-        return [venue for venue in venues if getattr(type(venue), beat) is not nothing]
+        methods = [(venue, getattr(venue, beat)) for venue in venues]
+        return [venue for venue, does in methods if getattr(does, "__func__", does) is not nothing]
 
     def accrue(self, moment: Moment) -> None:
         """Let funding, interest and expiries fall due."""

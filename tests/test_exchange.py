@@ -228,3 +228,26 @@ def test_an_exchange_knows_no_bundles(gateway):
     tied = bundle([limit_order(0, account, BUY, 1, 90), limit_order(0, account, BUY, -1, 90)])
     assert floor.step(0, *tied) == 2
     assert floor.books[0].book.bid_ticks == 90
+
+
+@pytest.mark.parametrize("beat", ["accrue", "clear", "liquidate"])
+def test_a_beat_is_done_by_any_venue_that_has_it_of_its_own(beat: str) -> None:
+    """In its class, in the class above, or set on this one venue."""
+    did = []
+
+    class Own(OrderBook):
+        pass
+
+    setattr(Own, beat, lambda venue, moment: did.append(venue.name))
+    heir = type("Heir", (Own,), {})
+    books = [kind(kind.__name__, "one", GRID) for kind in (OrderBook, Own, heir, OrderBook)]
+    books[3].name = "by hand"
+    setattr(books[3], beat, lambda moment: did.append("by hand"))
+    market = Market([Exchange("one")], books)
+    market.open_accounts("someone", "one")
+    market.begin()
+    moment = Moment(0, 0.0, 1.0)
+    market.accrue(moment)
+    market.execute(stack([]), moment, {"one": np.random.default_rng(0)})
+    market.liquidate(moment)
+    assert did == ["Own", "Heir", "by hand"]
