@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agents.trader import NOTHING, Cohort, Trader
 from markets.intents import BUY, CANCEL, INTENT, PLACE, SELL, Intent, Rows, cancel, limit_order
@@ -41,6 +41,12 @@ class _Range(Trader.Params):
     """Base held by each at the start."""
     quote: float = Field(1e8, ge=0)
     """Quote held by each at the start."""
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> "_Range":
+        if self.high_ticks < self.low_ticks or self.high_lots < self.low_lots:
+            raise ValueError("high_ticks and high_lots must be at least low_ticks and low_lots")
+        return self
 
 
 class RandomAgent(Trader):

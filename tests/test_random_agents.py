@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agents.random_agents import RandomAgent, RandomCohort
 from experiments.benchmarks.agents import cohort_of, objects_of, scenario
 from experiments.scenario import AgentSpec
 from experiments.world import World
@@ -68,3 +69,10 @@ def test_a_view_alone_decides_whether_to_cancel() -> None:
         assert (newest[rows["account"]] >= 0).tolist() == cancels.tolist()
         assert rows["order"][cancels].tolist() == newest[rows["account"][cancels]].tolist()
         world.step()
+
+
+@pytest.mark.parametrize("kind", [RandomAgent, RandomCohort])
+@pytest.mark.parametrize("ends", [{"low_ticks": 50, "high_ticks": 49}, {"high_lots": 9}])
+def test_ranges_that_fall_are_refused(kind: type[RandomAgent], ends: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least low_ticks and low_lots"):
+        kind.Params(venue="book", **ends)
