@@ -106,9 +106,7 @@ def intent_of(*columns: Column) -> Intent:
 
 def _rows(*columns: Column) -> Rows:
     """A row for each entry of the longest column; single integers are the same in all."""
-    named = [
-        (field, _integers(field, column)) for field, column in zip(FIELDS, columns, strict=False)
-    ]
+    named = [(name, _integers(name, of)) for name, of in zip(FIELDS, columns, strict=False)]
     sizes = [values.size for _, values in named if values.ndim]
     count = 0 if 0 in sizes else max(sizes, default=1)
     table = np.zeros((count, len(FIELDS)), np.int64)
@@ -139,8 +137,7 @@ def _columns(intent: Intent) -> list[Column]:
 
 
 def _no_intent(got: Any) -> FathomError:
-    made = "an intent is made by the functions of `markets.intents`"
-    return FathomError(f"{made}, rows have dtype INTENT; got {got!r}")
+    return FathomError(f"an intent is made by the functions of `markets.intents`; got {got!r}")
 
 
 def altered(intent: Intent, field: str, *columns: Column) -> Intent:
@@ -384,8 +381,8 @@ def _by_coin(action: int, venue: int, account: Column, amounts_atoms: Sequence[C
     eighth = _integers("amount of the eighth coin", amounts[7])
     if ((eighth >= 1 << EIGHTH_BITS) | (eighth < -1 << EIGHTH_BITS)).any():
         raise FathomError(f"the eighth coin's amount must be below 2**{EIGHTH_BITS} atoms")
-    flags = eighth << FLAG_BITS
-    return intent_of(action, venue, account, *amounts[:4], flags, 0, 0, *amounts[4:7])
+    free = (*amounts[:4], eighth << FLAG_BITS, 0, 0, *amounts[4:7])
+    return intent_of(action, venue, account, *free)
 
 
 def add_coins(venue: int, account: Column, amounts_atoms: Sequence[Column]) -> Intent:
@@ -479,15 +476,13 @@ def stack(answers: Sequence[Intents]) -> Rows:
 def _each(answers: Iterable[Intents | None]) -> Iterator[Any]:
     """Every intent as what can be joined; answers may be sequences of intents, None is nothing."""
     for answer in answers:
-        if isinstance(answer, bytes):
-            if len(answer) % INTENT.itemsize:
-                raise _no_intent(answer)
+        if isinstance(answer, bytes) and len(answer) % INTENT.itemsize == 0:
             yield answer
         elif isinstance(answer, np.ndarray | np.void):
             if answer.size and answer.dtype.itemsize != INTENT.itemsize:
                 raise _no_intent(answer)
             yield np.ascontiguousarray(answer)
-        elif isinstance(answer, Iterable) and not isinstance(answer, str):
+        elif isinstance(answer, Iterable) and not isinstance(answer, str | bytes):
             yield from _each(answer)
         elif answer is not None:
             raise _no_intent(answer)
