@@ -118,7 +118,17 @@ NO_FLOWS: Flows = np.zeros(0, FLOW)
 
 def joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
     """The rows of one or more arrays in one of its own; NumPy would copy records by field."""
-    return np.frombuffer(bytearray().join([rows.tobytes() for rows in parts]), parts[0].dtype)
+    whole = bytearray().join(map(np.ascontiguousarray, parts))  # type: ignore[arg-type]
+    return np.frombuffer(whole, parts[0].dtype)
+
+
+def drained(parts: list[NDArray[np.void]], nothing: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows of all parts, of which the list is rid; a single part is handed over as it is."""
+    if not parts:
+        return nothing
+    rows = parts[0] if len(parts) == 1 else joined(parts)
+    parts.clear()
+    return rows
 
 
 def flows(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.assets import Asset
-from markets.outcomes import NO_FILLS, NO_FLOWS, Fills, Flows, joined
+from markets.outcomes import NO_FILLS, NO_FLOWS, Fills, Flows, drained
 
 if TYPE_CHECKING:
     from markets.derivatives.liquidation_log import LiquidationLog
@@ -134,11 +134,7 @@ class Venue(ABC):
 
     def drain_fills(self) -> Fills:
         """The fills since the last call."""
-        if not self._fills:
-            return NO_FILLS
-        fills = joined(self._fills)
-        self._fills.clear()
-        return fills
+        return drained(self._fills, NO_FILLS)
 
     def drain_events(self) -> list[tuple[str, float]]:
         """What has happened once since the last call: (event, its size)."""
@@ -151,8 +147,4 @@ class Venue(ABC):
 
     def drain_flows(self) -> Flows:
         """The payments since the last call."""
-        if not self._flows:
-            return NO_FLOWS
-        flows = joined(self._flows)
-        self._flows.clear()
-        return flows
+        return drained(self._flows, NO_FLOWS)

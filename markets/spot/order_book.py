@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from markets.assets import Asset, Instrument
 from markets.errors import BrokenInvariant, ConfigError
 from markets.intents import INTENT, cancel, limit_order, stack
-from markets.outcomes import FILL, Code, Fills, Flows, fee_flows, joined
+from markets.outcomes import FILL, NO_FILLS, Code, Fills, Flows, drained, fee_flows
 from markets.rounding import PPM
 from markets.spot.auction import NO_CALL, Call, drop_call_orders, outcome, trade_at
 from markets.spot.audit import faults
@@ -431,9 +431,8 @@ class OrderBook(Venue):
         """Fees and rebates since the last call."""
         self._collect()
         if self._without_flows:
-            fills = joined(self._without_flows)
+            fills = drained(self._without_flows, NO_FILLS)
             self._flows.append(fee_flows(fills, self._terms.fee_row, self._terms.quote_column))
-            self._without_flows.clear()
         return super().drain_flows()
 
     def check(self) -> None:
