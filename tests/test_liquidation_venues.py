@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from markets.derivatives.backstop import Backstop
+from markets.derivatives.backstop import (
+    LEFT_HOUR,
+    LEFT_MINUTE,
+    Backstop,
+    backstop_rows,
+    turn_clocks,
+)
 from markets.derivatives.brackets import MarginTier
 from markets.derivatives.drawdown import Drawdown
 from markets.derivatives.liquidation_presets import Preset
@@ -235,6 +241,17 @@ def test_ftx_deleverages_the_ten_largest_in_proportion() -> None:
     expected = [size * (1 - 50 / sum(shorts[2:])) for size in shorts[2:]]
     np.testing.assert_allclose(left[2:], expected, atol=0.0011)
     assert bench.fund() == pytest.approx((500 - 50 * 6) / 3, abs=1e-3)
+
+
+def test_a_minute_and_an_hour_of_a_long_step_have_a_limit_each() -> None:
+    """Of steps of a day: 1,440 minutes and 24 hours, or as much as can be counted."""
+    most = 2**62
+    vaults = (Backstop(capital=1.0, per_minute=2.0, per_hour=3.0), Backstop(capital=1.0))
+    for scale, limits in ((10**6, [2_880 * 10**6, 72 * 10**6]), (10**18, [most, most])):
+        rows = backstop_rows(vaults, np.array([7, 8]), scale)
+        turn_clocks(rows, 0.0, 86_400.0)
+        assert rows[0, [LEFT_MINUTE, LEFT_HOUR]] == pytest.approx(limits, rel=1e-3)
+        assert rows[1, [LEFT_MINUTE, LEFT_HOUR]].tolist() == [most, most]
 
 
 def test_a_backstop_of_the_other_side_turns_no_further_than_its_limit() -> None:
