@@ -16,7 +16,6 @@ without pyplot: they hold no global state and need no display.
 import io
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -241,11 +240,6 @@ def png(figure: Figure) -> bytes:
     sink = io.BytesIO()
     figure.savefig(sink, dpi=DOTS_PER_INCH, format="png")
     return sink.getvalue()
-
-
-def save(figure: Figure, target: Path) -> None:
-    """Write a PNG."""
-    target.write_bytes(png(figure))
 
 
 def _blank() -> tuple[Figure, Axes]:
