@@ -54,6 +54,8 @@ class Recorder:
         if not tables:
             for venue in self._venues:
                 venue.forget()
+            for domain in self._market.domains.values():
+                domain.drain_flows()
             return
         self._moments.append(moment.seconds + moment.step_seconds)
         for number, venue in enumerate(self._venues):

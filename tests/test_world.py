@@ -86,6 +86,15 @@ def test_every_column_is_zero_after_every_step() -> None:
     assert not world.market.holdings_atoms().sum(axis=0).any()
 
 
+@pytest.mark.parametrize("record", [(), ("steps",), tuple(TABLES)])
+def test_payments_that_nobody_records_are_not_kept(record: tuple[str, ...]) -> None:
+    world = World(scenario(), 5, record)
+    for _ in range(STEPS):
+        world.step()
+    for holder in (*world.market.venues.values(), *world.market.domains.values()):
+        assert len(holder.drain_flows()) == 0
+
+
 def test_money_from_nowhere_stops_the_run_and_names_the_step() -> None:
     world = World(scenario(), 5)
     world.step()
