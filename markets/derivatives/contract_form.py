@@ -105,11 +105,11 @@ class ContractForm:
 
     def reported(self, fills: Fills) -> Fills:
         """Fills for the record: of an inverse contract, base is coin and quote what it counts."""
-        if self.is_inverse:
-            coin = fills["quote_atoms"].copy()
-            fills["quote_atoms"] = fills["base_atoms"]
-            fills["base_atoms"] = coin
-        return fills
+        if not self.is_inverse:
+            return fills
+        reported = fills.copy()
+        reported["quote_atoms"], reported["base_atoms"] = fills["base_atoms"], fills["quote_atoms"]
+        return reported
 
     def unit_values(self, price: float, settlement_price: float) -> tuple[float, float]:
         """A lot and a unit of claims, in quote units, at the prices of base and settlement."""
