@@ -123,7 +123,7 @@ def joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
 
 
 def drained(parts: list[NDArray[np.void]], nothing: NDArray[np.void]) -> NDArray[np.void]:
-    """The rows of all parts, of which the list is rid; one alone is handed over, to be read only."""
+    """The rows of all parts, of which the list is rid; one alone is handed over, for reading."""
     if not parts:
         return nothing
     rows = parts[0] if len(parts) == 1 else joined(parts)
