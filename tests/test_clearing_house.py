@@ -1,6 +1,7 @@
 """One margin account for two contracts and a coin: records, limits, liquidation, loans."""
 
-from math import ceil
+import dataclasses
+from math import ceil, isnan
 
 import numpy as np
 import pytest
@@ -386,6 +387,8 @@ def test_a_dated_future_settles_into_the_claims_of_the_house() -> None:
     bench.trade(SECOND, rich, user, 4, 100)
     view = bench.perps[0].observe(bench.moment)
     assert (view.seconds_to_expiry, view.form.settlement) == (120.0, USDT)
+    dear = dataclasses.replace(view, mark=102.0, index_price=100.0)
+    assert dear.basis_annual == pytest.approx(0.02 * 365 * 720)
     bench.mark(100, 100)
     bench.mark(115, 104)
     bench.liquidate()
@@ -393,5 +396,7 @@ def test_a_dated_future_settles_into_the_claims_of_the_house() -> None:
     assert bench.record(user) == [100 + 4 * 15 - 4 * 4, 0, 0]
     assert bench.claim(user) == 144
     assert bench.take(user, 144) == Code.DONE
-    assert bench.perps[0].observe(bench.moment).seconds_to_expiry == 0
+    settled = bench.perps[0].observe(bench.moment)
+    assert settled.seconds_to_expiry == 0
+    assert isnan(settled.basis_annual)
     bench.market.check()

@@ -18,6 +18,7 @@ few = settings(max_examples=25, deadline=None)  # each example is a market of it
 sides = st.sampled_from(["long", "short"])
 contracts = st.sampled_from(["linear", "inverse"])
 ppm = st.integers(1_000, 200_000).map(lambda parts: parts / 1e6)
+rates = st.integers(1, 1_000_000).map(lambda parts: parts / 1e6)
 
 
 def decimals(low: float, high: float, places: int) -> st.SearchStrategy[float]:
@@ -267,6 +268,30 @@ def test_settlement_of_a_dated_inverse_future(side, size, value, entry, moves, f
     assert found["gross_pnl"] == near(gross, scale)
     assert found["fee"] == near(paid, scale)
     assert found["net_pnl"] == near(gross - paid, scale)
+
+
+@few
+@given(st.lists(st.tuples(decimals(-5e3, 5e3, 2), rates, rates), min_size=1, max_size=4))
+def test_an_account_earns_on_profit_and_pays_on_losses(hours) -> None:
+    balance, profit = 1_000.0, 0.0
+    for profit, lend, borrow in hours:
+        net = balance + profit
+        balance += net * (lend if net >= 0.0 else borrow) / 8_760
+    found = KINDS["interest_bearing_account"]({"balance": 1_000.0, "hours": hours})
+    assert found["balance"] == near(balance, 1e-8)
+    assert found["equity"] == near(balance + profit, 1e-8)
+
+
+@few
+@given(sides, decimals(1.0, 1e4, 2), decimals(1.0, 1e4, 2), prices, prices)
+def test_adding_to_a_pool_position_keeps_its_profit(side, size, more, average, following) -> None:
+    """In quote, as GMX v1 counts sizes: s (p - a)/a."""
+    case = {"side": side, "size": size, "average": average}
+    case |= {"next_price": following, "size_delta": more}
+    entry = KINDS["gmx_v1_average_price"](case)["average"]
+    profit = sign(case) * size * (following / average - 1.0)
+    kept = sign(case) * (size + more) * (following / entry - 1.0)
+    assert kept == pytest.approx(profit, abs=1e-9 * (size + more) * (1.0 + following / average))
 
 
 @pytest.mark.parametrize(("fee_ppm", "got"), [(100_000, 3.6), (10_000, 2.976)])

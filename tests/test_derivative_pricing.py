@@ -18,7 +18,7 @@ from markets.derivatives import (
     oracle_pool,
     order_split,
 )
-from markets.derivatives.contract import INVERSE, LINEAR, LONG, QUANTO, SHORT
+from markets.derivatives.contract import INVERSE, LINEAR, QUANTO
 from markets.derivatives.options import (
     OptionMarket,
     coin_payoff,
@@ -195,9 +195,7 @@ def test_accrual_compounds_over_split_periods(rate: float, first: int, second: i
     assert early + late == pytest.approx(interest.accrued_interest(1000.0, rate, first + second))
 
 
-def test_a_net_debt_pays_the_borrow_rate() -> None:
-    hourly = interest.net_interest(np.array([100.0, 100.0]), np.array([0.0, -200.0]), 0.05, 0.2)
-    assert hourly == pytest.approx([5.0 / 8760, -20.0 / 8760])
+def test_the_borrow_factor_is_steeper_beyond_the_best_usage() -> None:
     curve = interest.UsageCurve(0.75, 1e-8, 4e-8)
     usages = interest.usage_factor(curve, np.array([0.0, 0.75, 1.0]))
     assert usages == pytest.approx([0.0, 0.75e-8, 4e-8])
@@ -257,17 +255,6 @@ def test_adaptive_funding_rises_holds_decays_and_turns() -> None:
     assert 0.0 < after(1e-8, 50.5, 49.5) < 1e-20
     assert after(1e-6, 40.0, 60.0) == pytest.approx(1e-6 - 0.2 * 1e-5)
     assert after(9.9e-5, 60.0, 40.0, 1e6) == 1e-4
-
-
-@untimed
-@given(st.sampled_from([LONG, SHORT]), spots, spots, st.floats(1.0, 1e4), st.floats(1.0, 1e4))
-def test_adding_to_a_pool_position_keeps_its_profit(
-    side: int, average: float, following: float, size: float, more: float
-) -> None:
-    profit = side * size * (following - average) / average
-    assume(size + more + profit > 1e-3 * size)
-    entry = oracle_pool.average_price(side, size, average, following, more)
-    assert side * (size + more) * (following - entry) / entry == pytest.approx(profit, abs=1e-6)
 
 
 def test_mint_fees_pull_towards_the_target() -> None:

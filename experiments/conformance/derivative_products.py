@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.conformance.derivative_inputs import levels_of, side_of
+from experiments.conformance.derivative_inputs import levels_of, side_of, whole_lots
 from markets.derivatives import (
     create_redeem,
     interest,
@@ -19,7 +19,13 @@ from markets.derivatives import (
     oracle_pool,
     order_split,
 )
+from markets.derivatives.lending import LendingParams, interest_of
 from markets.derivatives.options import OptionMarket, move_settlement
+from markets.derivatives.pool_perpetual_accounts import Columns, PoolAccounts
+
+_ATOMS = 1e12
+"""Of a unit, where the venue's atoms must not be seen in the figure."""
+_MOST_COST = 2.0**60
 
 
 def _kinked_rate(case: dict) -> dict:
@@ -61,10 +67,19 @@ def _dual_slope_borrow(case: dict) -> dict:
 
 
 def _interest_bearing_account(case: dict) -> dict:
+    """Each hour in a clearing house in which one other account has what makes the rates so."""
     balance, profit = float(case["balance"]), 0.0
     for profit, lend, borrow in case["hours"]:
-        balance += interest.net_interest(balance, profit, lend, borrow)
+        balance += _hour_of_interest(balance + profit, lend, borrow)
     return {"balance": balance, "equity": balance + profit}
+
+
+def _hour_of_interest(net: float, lend: float, borrow: float) -> float:
+    """What a net balance earns, or pays below 0; lenders get the borrow rate by what is lent."""
+    flat = LendingParams(rate_at_0=borrow, rate_at_kink=borrow, rate_at_1=borrow, reserve_ppm=0)
+    other = -net * lend / borrow if net > 0.0 else 0.0
+    nets_atoms = np.rint(np.array([net, other]) * _ATOMS).astype(np.int64)
+    return int(interest_of(nets_atoms, flat, 1.0).received_atoms[0]) / _ATOMS
 
 
 def _gmx_price_impact(case: dict) -> dict:
@@ -84,10 +99,17 @@ def _gmx_funding_basic(case: dict) -> dict:
 
 
 def _gmx_v1_average_price(case: dict) -> dict:
-    average = oracle_pool.average_price(
-        side_of(case), case["size"], case["average"], case["next_price"], case["size_delta"]
-    )
-    return {"average": average}
+    """Two openings at the mark in the books of a pool, in lots so fine that rounding is nothing."""
+    openings = ((case["size"], case["average"]), (case["size_delta"], case["next_price"]))
+    ticks, per_tick = whole_lots([price for _, price in openings])
+    columns = Columns(0, 1, 2, 3, 4, 1, 1, 1, 1, notional_atoms=1, lot_atoms=1)
+    books = PoolAccounts(np.zeros((2, 5), np.int64), columns)
+    fineness = _MOST_COST / sum(size for size, _ in openings)
+    for (size, _), mark_ticks in zip(openings, ticks, strict=True):
+        books.mark_ticks = mark_ticks
+        books.take(0, side_of(case) * round(size * fineness / mark_ticks))
+    cost = int(books.entry_atoms[0])
+    return {"average": cost / sum(books.open_lots.values()) * side_of(case) / per_tick}
 
 
 def _glp_fee_bps(case: dict) -> dict:

@@ -70,9 +70,3 @@ def usage_factor(curve: UsageCurve, usage: Column) -> Column:
     steep = np.less(curve.optimal, 1.0)
     room = np.where(steep, 1.0 - np.asarray(curve.optimal), 1.0)
     return curve.base_per_second * usage + np.where(steep, extra * beyond / room, 0.0)
-
-
-def net_interest(balance: Column, profit: Column, lend: Column, borrow: Column) -> Column:
-    """One hour's interest on balance plus unrealised profit at annual rates."""
-    net = np.add(balance, profit)
-    return net * np.where(net >= 0.0, lend, borrow) / HOURS_A_YEAR

@@ -145,15 +145,6 @@ def adaptive_factor(
     return float(np.clip(factor, -rule.max_factor, rule.max_factor))
 
 
-def average_price(
-    side: Column, size: Column, average: Column, next_price: Column, size_change: Column
-) -> Column:
-    """GMX v1 average price after adding quote size at `next_price`: the profit stays the same."""
-    gain = side * size * (next_price - average) / average
-    total = size + size_change
-    return next_price * total / (total + side * gain)
-
-
 def mint_fee_bps(held: Column, change: Column, target: Column, rule: MintRule) -> Column:
     """Fee in basis points for moving a token's value in the pool by a signed quote change."""
     before = np.abs(np.subtract(held, target))

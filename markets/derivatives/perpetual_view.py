@@ -5,6 +5,7 @@ of the ledger: `balances[account, contract_column]` in lots, long above 0, and
 `balances[account, margin_column]` in atoms of the claim. Equity is read when asked for.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markets.derivatives.contract_form import ContractForm
+from markets.derivatives.pnl import basis_annual
 from markets.kernel import kernel
 from markets.spot.book import BookArrays, newest_slot, order_id
 from markets.spot.order_book import BookView
@@ -40,6 +42,14 @@ class PerpetualView(BookView):
     """What a lot is; `form.to_lots(size_base, price)` and back, for inverse contracts too."""
     seconds_to_expiry: float
     """Infinite for a perpetual, 0 once it has settled."""
+
+    @property
+    def basis_annual(self) -> float:
+        """Mark over index as a plain rate a year; NaN for a perpetual and once it has settled."""
+        if not 0.0 < self.seconds_to_expiry < math.inf:
+            return math.nan
+        days = self.seconds_to_expiry / 86_400.0
+        return float(basis_annual(self.mark, self.index_price, days))
 
     def equity(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Claims and positions of the accounts at the mark, in quote units, as they are now.
